@@ -1,0 +1,136 @@
+//! Counters and events.
+
+/// Buckets of each histogram: bucket `i` counts values up to `32 us << i`, the last one all above.
+pub const HISTOGRAM_BUCKETS: usize = 16;
+
+/// Key of `EDGES`: who talks to whom through what.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+#[repr(C)]
+pub struct EdgeKey {
+    /// Workload of the client (the manager's table), 0 when unknown.
+    pub source: u32,
+    /// Pool id, 0 when the client dialled an endpoint directly.
+    pub service: u32,
+    /// Workload of the backend, 0 when unknown.
+    pub destination: u32,
+    /// See [`crate::Protocol`].
+    pub protocol: u8,
+    /// Zero.
+    pub reserved: [u8; 3],
+}
+layout!(EdgeKey, 16, [u32, u32, u32, u8, [u8; 3]]);
+
+/// Value of `EDGES`: totals since the entry was made. `sent` and `received` are the client's view
+/// of TCP payload bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C)]
+pub struct EdgeValue {
+    /// Last change (`CLOCK_MONOTONIC`, ns).
+    pub seen: u64,
+    /// Connections established.
+    pub opened: u64,
+    /// Established connections that ended.
+    pub closed: u64,
+    /// Connects that failed: refused, timed out, unreachable.
+    pub failed: u64,
+    /// Established connections ended by a reset from the peer.
+    pub reset: u64,
+    /// Bytes the client sent and the peer acknowledged.
+    pub sent: u64,
+    /// Bytes the client received.
+    pub received: u64,
+    /// Segments the client sent again.
+    pub retransmits: u64,
+    /// Sum of the smoothed round-trip times sampled (at close, and each report of a live
+    /// connection), microseconds.
+    pub rtt_sum: u64,
+    /// Sum of connect latencies, microseconds.
+    pub connect_sum: u64,
+    /// Histogram of round-trip times.
+    pub rtt: [u64; HISTOGRAM_BUCKETS],
+    /// Histogram of connect latencies.
+    pub connect: [u64; HISTOGRAM_BUCKETS],
+}
+layout!(
+    EdgeValue,
+    336,
+    [
+        u64,
+        u64,
+        u64,
+        u64,
+        u64,
+        u64,
+        u64,
+        u64,
+        u64,
+        u64,
+        [u64; HISTOGRAM_BUCKETS],
+        [u64; HISTOGRAM_BUCKETS]
+    ]
+);
+
+/// What `EVENTS` (ring buffer) carries.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C)]
+pub struct Event {
+    /// When (`CLOCK_MONOTONIC`, ns).
+    pub time: u64,
+    /// Namespace cookie of the client's socket, 0 for a packet.
+    pub netns: u64,
+    /// See [`EventKind`].
+    pub kind: u32,
+    /// Errno for [`EventKind::CONNECT_FAILED`] (positive), else 0.
+    pub error: i32,
+    /// Pool id.
+    pub service: u32,
+    /// Index into `BACKENDS`, 0 when none was chosen.
+    pub backend: u32,
+    /// That backend's generation.
+    pub generation: u32,
+    /// Failures in a row of that backend, this one included.
+    pub consecutive: u32,
+}
+layout!(Event, 40, [u64, u64, u32, i32, u32, u32, u32, u32]);
+
+/// Kinds of [`Event`].
+#[allow(
+    non_snake_case,
+    reason = "a namespace of constants, since enums stay out of maps"
+)]
+pub mod EventKind {
+    /// A connect failed: refused, timed out, unreachable.
+    pub const CONNECT_FAILED: u32 = 1;
+    /// The peer reset an established connection.
+    pub const RESET: u32 = 2;
+    /// Refused here: the pool has no usable backend.
+    pub const NO_BACKEND: u32 = 3;
+    /// Refused here: every backend is at its connection limit.
+    pub const OVER_LIMIT: u32 = 4;
+}
+
+/// Indices of `COUNTERS` (per CPU).
+#[allow(
+    non_snake_case,
+    reason = "a namespace of constants, since enums stay out of maps"
+)]
+pub mod Counter {
+    /// Events lost: the ring buffer was full.
+    pub const EVENTS_DROPPED: u32 = 0;
+    /// Updates of `EDGES` lost: the map was full.
+    pub const EDGES_FULL: u32 = 1;
+    /// Sockets without storage: out of memory.
+    pub const STORAGE_FAILED: u32 = 2;
+    /// Lookups that met an update and looked again.
+    pub const RETRIED: u32 = 3;
+    /// Lookups that gave up after meeting updates again and again (refused).
+    pub const INCONSISTENT: u32 = 4;
+    /// New flows on an uplink that found no free port to masquerade with, or no room.
+    pub const FLOWS_FULL: u32 = 5;
+    /// New flows balanced on an uplink.
+    pub const FLOWS: u32 = 6;
+    /// ICMP errors translated on an uplink.
+    pub const ICMP_TRANSLATED: u32 = 7;
+    /// Number of counters.
+    pub const COUNT: u32 = 8;
+}

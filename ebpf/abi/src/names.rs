@@ -1,0 +1,92 @@
+//! Names of maps, programs and settings, as `bpftool` shows them (at most 15 bytes).
+
+/// Names of maps.
+pub mod maps {
+    /// Hash of `ServiceKey` to `Service`.
+    pub const SERVICES: &str = "SERVICES";
+    /// Array of `Slot`.
+    pub const SLOTS: &str = "SLOTS";
+    /// Array of `Backend`.
+    pub const BACKENDS: &str = "BACKENDS";
+    /// Array of `BackendState`, beside `BACKENDS`.
+    pub const BACKEND_STATE: &str = "BACKEND_STATE";
+    /// Array of `ServiceState`, indexed by pool id.
+    pub const SERVICE_STATE: &str = "SERVICE_STATE";
+    /// LRU hash of `AffinityKey` to `Affinity`.
+    pub const AFFINITY: &str = "AFFINITY";
+    /// Hash of `Address` to workload index (`u32`).
+    pub const WORKLOADS: &str = "WORKLOADS";
+    /// Socket storage `SocketInfo`.
+    pub const SOCKETS: &str = "SOCKETS";
+    /// Socket storage `UdpFlows`.
+    pub const UDP_FLOWS: &str = "UDP_FLOWS";
+    /// LRU hash of `FlowKey` to `FlowValue`.
+    pub const FLOWS: &str = "FLOWS";
+    /// Hash of `EdgeKey` to `EdgeValue`.
+    pub const EDGES: &str = "EDGES";
+    /// Ring buffer of `Event`.
+    pub const EVENTS: &str = "EVENTS";
+    /// Per-CPU array of `u64`, indexed by `Counter`.
+    pub const COUNTERS: &str = "COUNTERS";
+
+    /// All of the above.
+    pub const ALL: [&str; 13] = [
+        SERVICES,
+        SLOTS,
+        BACKENDS,
+        BACKEND_STATE,
+        SERVICE_STATE,
+        AFFINITY,
+        WORKLOADS,
+        SOCKETS,
+        UDP_FLOWS,
+        FLOWS,
+        EDGES,
+        EVENTS,
+        COUNTERS,
+    ];
+}
+
+/// Names of programs.
+pub mod programs {
+    /// cgroup/connect4.
+    pub const CONNECT4: &str = "weft_connect4";
+    /// cgroup/connect6.
+    pub const CONNECT6: &str = "weft_connect6";
+    /// cgroup/sendmsg4.
+    pub const SENDMSG4: &str = "weft_sendmsg4";
+    /// cgroup/sendmsg6.
+    pub const SENDMSG6: &str = "weft_sendmsg6";
+    /// cgroup/recvmsg4.
+    pub const RECVMSG4: &str = "weft_recvmsg4";
+    /// cgroup/recvmsg6.
+    pub const RECVMSG6: &str = "weft_recvmsg6";
+    /// cgroup/getpeername4.
+    pub const GETPEERNAME4: &str = "weft_peername4";
+    /// cgroup/getpeername6.
+    pub const GETPEERNAME6: &str = "weft_peername6";
+    /// sockops.
+    pub const SOCKOPS: &str = "weft_sockops";
+    /// tcx ingress.
+    pub const TC_INGRESS: &str = "weft_ingress";
+    /// tcx egress.
+    pub const TC_EGRESS: &str = "weft_egress";
+    /// iter/bpf_sk_storage_map: counts live connections into `EDGES`, lists `SocketRecord`s.
+    pub const ITER_SOCKETS: &str = "weft_sockets";
+    /// iter/bpf_sk_storage_map over `UDP_FLOWS`: forgets flows to backends that are gone.
+    pub const ITER_UDP: &str = "weft_udp";
+}
+
+/// Names of read-only settings the manager fills before loading.
+pub mod settings {
+    /// Offset of `sk_err` in the running kernel's `struct sock`, 0 when not found.
+    pub const OFFSET_SK_ERR: &str = "OFFSET_SK_ERR";
+    /// Offset of `bytes_acked` in `struct tcp_sock`, 0 when not found.
+    pub const OFFSET_BYTES_ACKED: &str = "OFFSET_BYTES_ACKED";
+    /// Offset of `bytes_received` in `struct tcp_sock`, 0 when not found.
+    pub const OFFSET_BYTES_RECEIVED: &str = "OFFSET_BYTES_RECEIVED";
+    /// Offset of `srtt_us` in `struct tcp_sock` (eighths of a microsecond), 0 when not found.
+    pub const OFFSET_SRTT_US: &str = "OFFSET_SRTT_US";
+    /// Offset of `total_retrans` in `struct tcp_sock`, 0 when not found.
+    pub const OFFSET_TOTAL_RETRANS: &str = "OFFSET_TOTAL_RETRANS";
+}

@@ -1,0 +1,122 @@
+//! What is known of one socket: socket-local storage, and what the iterator tells of it.
+
+use crate::Address;
+
+/// Value of `SOCKETS` (socket-local storage of a connected TCP or UDP client socket).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C)]
+pub struct SocketInfo {
+    /// What the application dialled.
+    pub vip: Address,
+    /// Where it went.
+    pub peer: Address,
+    /// Namespace cookie of the socket.
+    pub netns: u64,
+    /// When the connect began (`CLOCK_MONOTONIC`, ns).
+    pub began: u64,
+    /// Payload bytes the peer acknowledged, as far as they are counted in `EDGES`.
+    pub acked: u64,
+    /// Payload bytes received, as far as they are counted in `EDGES`.
+    pub received: u64,
+    /// Pool id, 0 when the client dialled an endpoint directly.
+    pub service: u32,
+    /// Index into `BACKENDS`, 0 when the client dialled an endpoint directly.
+    pub backend: u32,
+    /// That backend's generation.
+    pub generation: u32,
+    /// Workload of the client, 0 when unknown.
+    pub source: u32,
+    /// Workload of the backend, 0 when unknown.
+    pub destination: u32,
+    /// Retransmitted segments, as far as they are counted in `EDGES`.
+    pub retransmits: u32,
+    /// Port dialled, host order.
+    pub vip_port: u16,
+    /// Port it went to, host order.
+    pub peer_port: u16,
+    /// See [`crate::Protocol`].
+    pub protocol: u8,
+    /// See [`Self::REWRITTEN`] and its siblings.
+    pub flags: u8,
+    /// Zero.
+    pub reserved: u16,
+}
+layout!(
+    SocketInfo,
+    96,
+    [
+        Address, Address, u64, u64, u64, u64, u32, u32, u32, u32, u32, u32, u16, u16, u8, u8, u16
+    ]
+);
+
+impl SocketInfo {
+    /// `flags`: the destination was rewritten from `vip` to `peer`.
+    pub const REWRITTEN: u8 = 1;
+    /// `flags`: counted in the backend's live connections.
+    pub const COUNTED: u8 = 2;
+    /// `flags`: the handshake completed.
+    pub const ESTABLISHED: u8 = 4;
+}
+
+/// One destination of an unconnected UDP socket.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C)]
+pub struct UdpFlow {
+    /// What the application addresses.
+    pub vip: Address,
+    /// Where its datagrams go.
+    pub peer: Address,
+    /// Last use (`CLOCK_MONOTONIC`, ns).
+    pub seen: u64,
+    /// Pool id; 0 marks a free entry.
+    pub service: u32,
+    /// Index into `BACKENDS`.
+    pub backend: u32,
+    /// That backend's generation.
+    pub generation: u32,
+    /// Port addressed, host order.
+    pub vip_port: u16,
+    /// Port it goes to, host order.
+    pub peer_port: u16,
+}
+layout!(
+    UdpFlow,
+    56,
+    [Address, Address, u64, u32, u32, u32, u16, u16]
+);
+
+/// Value of `UDP_FLOWS` (socket-local storage of an unconnected UDP socket): its most recent
+/// destinations. A fifth service takes the place of the one used longest ago.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C)]
+pub struct UdpFlows {
+    /// In no order.
+    pub flows: [UdpFlow; Self::FLOWS],
+}
+layout!(UdpFlows, 224, [[UdpFlow; UdpFlows::FLOWS]]);
+
+impl UdpFlows {
+    /// Destinations remembered per socket.
+    pub const FLOWS: usize = 4;
+}
+
+/// What the `sockets` iterator writes for each socket of a pool.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C)]
+pub struct SocketRecord {
+    /// Socket cookie (what inet_diag calls `idiag_cookie`).
+    pub cookie: u64,
+    /// Namespace cookie of the socket.
+    pub netns: u64,
+    /// Pool id.
+    pub service: u32,
+    /// Index into `BACKENDS`.
+    pub backend: u32,
+    /// That backend's generation.
+    pub generation: u32,
+    /// See [`crate::Protocol`].
+    pub protocol: u8,
+    /// Zero.
+    pub reserved: [u8; 3],
+}
+layout!(SocketRecord, 32, [u64, u64, u32, u32, u32, u8, [u8; 3]]);

@@ -1,0 +1,1 @@
+//! Decisions that kernel and user space take alike.

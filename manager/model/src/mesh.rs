@@ -1,0 +1,71 @@
+//! The whole, and what changed in it.
+
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+
+use serde::Serialize;
+
+use crate::{Service, ServiceName, Workload};
+
+/// All that is known of the mesh.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct Mesh {
+    /// Services by identity.
+    pub services: BTreeMap<ServiceName, Arc<Service>>,
+    /// Who owns an address (pods with their own network, workload entries).
+    pub addresses: BTreeMap<IpAddr, Arc<Workload>>,
+    /// Nodes by name.
+    pub nodes: BTreeMap<Arc<str>, Node>,
+}
+
+/// A node.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct Node {
+    /// `status.addresses` of type InternalIP and ExternalIP.
+    pub addresses: Vec<IpAddr>,
+    /// Label `topology.kubernetes.io/region`.
+    pub region: Option<Arc<str>>,
+    /// Label `topology.kubernetes.io/zone`.
+    pub zone: Option<Arc<str>>,
+}
+
+/// What changed between two states of a [`Mesh`]: only what is named here differs.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Change {
+    /// Services new or different (`Some`), or gone (`None`), each at most once.
+    pub services: Vec<(ServiceName, Option<Arc<Service>>)>,
+    /// Addresses with a new owner (`Some`), or without one (`None`), each at most once.
+    pub addresses: Vec<(IpAddr, Option<Arc<Workload>>)>,
+    /// Nodes new or different (`Some`), or gone (`None`), each at most once.
+    pub nodes: Vec<(Arc<str>, Option<Node>)>,
+}
+
+impl Change {
+    /// Whether nothing differs.
+    pub fn is_empty(&self) -> bool {
+        self.services.is_empty() && self.addresses.is_empty() && self.nodes.is_empty()
+    }
+}
+
+impl Mesh {
+    /// Applies a change.
+    pub fn apply(&mut self, change: &Change) {
+        for (name, service) in &change.services {
+            match service {
+                Some(service) => drop(self.services.insert(name.clone(), Arc::clone(service))),
+                None => drop(self.services.remove(name)),
+            }
+        }
+        for (address, workload) in &change.addresses {
+            match workload {
+                Some(workload) => drop(self.addresses.insert(*address, Arc::clone(workload))),
+                None => drop(self.addresses.remove(address)),
+            }
+        }
+        for (name, node) in &change.nodes {
+            match node {
+                Some(node) => drop(self.nodes.insert(Arc::clone(name), node.clone())),
+                None => drop(self.nodes.remove(name)),
+            }
+        }
+    }
+}
