@@ -4,9 +4,10 @@
 //! Slots and backends carry the id of the service they belong to, so a reader that raced with an
 //! update notices a slot that has moved on and looks again.
 
-/// An IPv6 address, or an IPv4 one as `::ffff:a.b.c.d`, in network order.
+/// An IPv6 address, or an IPv4 one as `::ffff:a.b.c.d`, in network order. Aligned so that the
+/// kernel half reads words, not bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
-#[repr(C)]
+#[repr(C, align(4))]
 pub struct Address {
     /// The 16 bytes in network order.
     pub bytes: [u8; 16],
@@ -29,13 +30,52 @@ impl Address {
         Self { bytes: octets }
     }
 
+    /// From four words in network order, as the kernel's contexts hold them.
+    #[inline(always)]
+    pub const fn from_words(words: [u32; 4]) -> Self {
+        let [a, b, c, d] = words;
+        let ([a0, a1, a2, a3], [b0, b1, b2, b3]) = (a.to_ne_bytes(), b.to_ne_bytes());
+        let ([c0, c1, c2, c3], [d0, d1, d2, d3]) = (c.to_ne_bytes(), d.to_ne_bytes());
+        Self {
+            bytes: [
+                a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3, d0, d1, d2, d3,
+            ],
+        }
+    }
+
+    /// Four words in network order.
+    #[inline(always)]
+    pub const fn words(&self) -> [u32; 4] {
+        let b = &self.bytes;
+        [
+            u32::from_ne_bytes([b[0], b[1], b[2], b[3]]),
+            u32::from_ne_bytes([b[4], b[5], b[6], b[7]]),
+            u32::from_ne_bytes([b[8], b[9], b[10], b[11]]),
+            u32::from_ne_bytes([b[12], b[13], b[14], b[15]]),
+        ]
+    }
+
+    /// The third word of every v4-mapped address, in network order.
+    pub const V4_MARK: u32 = 0xffff_u32.to_be();
+
+    /// An IPv4 address as one word in network order.
+    #[inline(always)]
+    pub const fn v4_word(word: u32) -> Self {
+        Self::from_words([0, 0, Self::V4_MARK, word])
+    }
+
     /// Whether this is an IPv4 address.
     #[inline(always)]
     pub const fn is_v4(&self) -> bool {
-        let b = &self.bytes;
-        (b[0] | b[1] | b[2] | b[3] | b[4] | b[5] | b[6] | b[7] | b[8] | b[9]) == 0
-            && b[10] == 0xff
-            && b[11] == 0xff
+        let [a, b, c, _] = self.words();
+        (a | b) == 0 && c == Self::V4_MARK
+    }
+
+    /// Whether the two are the same address; words, where `==` would compare bytes.
+    #[inline(always)]
+    pub const fn is(&self, other: &Self) -> bool {
+        let ([a, b, c, d], [e, f, g, h]) = (self.words(), other.words());
+        ((a ^ e) | (b ^ f) | (c ^ g) | (d ^ h)) == 0
     }
 }
 
@@ -177,14 +217,18 @@ pub struct BackendState {
     pub active: u32,
     /// The backend generation these numbers are about.
     pub generation: u32,
-    /// Connect failures and resets since the last success.
+    /// Connect failures since the last connection that was established.
     pub consecutive_failures: u32,
-    /// Connect failures and resets in all.
+    /// Connections reset before they were answered, since the last that was.
+    pub consecutive_resets: u32,
+    /// Connect failures and unanswered resets in all.
     pub failures: u32,
+    /// Zero.
+    pub reserved: u32,
     /// Connections begun in all.
     pub connections: u64,
 }
-layout!(BackendState, 24, [u32, u32, u32, u32, u64]);
+layout!(BackendState, 32, [u32, u32, u32, u32, u32, u32, u64]);
 
 /// Value of `SERVICE_STATE`, indexed by pool id: written by the kernel only.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
