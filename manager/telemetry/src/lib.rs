@@ -1,1 +1,44 @@
-//! Placeholder while the crate is written.
+//! What operators see, in memory: metric families, the totals behind them, decoded events.
+//!
+//! Takes copies of kernel counters ([`KernelSnapshot`]) and gives Prometheus text. It opens no
+//! socket, reads no file and no clock: who serves the text, when counters are read and what time
+//! it is are arguments.
+//!
+//! Reading order: [`family`] (every metric there is), [`names`] (ids to labels), [`snapshot`]
+//! (what is handed in), [`ledger`] (edges to bounded, monotonic series), [`activity`] (the same
+//! for services), [`collector`] (series to samples), [`manager`] (the manager's own metrics),
+//! [`exposition`] (the two text formats), [`metrics`] (all of it together), [`histogram`],
+//! [`events`].
+
+#![forbid(unsafe_code)]
+
+pub mod family;
+
+pub mod names;
+
+pub mod snapshot;
+
+pub mod ledger;
+
+pub mod activity;
+
+mod collector;
+
+pub mod manager;
+
+pub mod exposition;
+
+pub mod metrics;
+
+pub mod histogram;
+
+pub mod events;
+
+pub use events::{Cause, FlowEvent, RecentEvent, RecentEvents};
+pub use exposition::Format;
+pub use family::{Kind, MetricFamily};
+pub use ledger::Limits;
+pub use manager::ManagerMetrics;
+pub use metrics::{Build, Metrics};
+pub use names::{BackendName, NameTable, Names, PoolLabels};
+pub use snapshot::{BackendCounts, KernelSnapshot, MapFill, Process, ProgramStats, Snapshot};
