@@ -1,2 +1,80 @@
-//! Tasks.
-fn main() {}
+//! The one door for people and CI: `cargo xtask TASK`. One file per task; no product logic.
+
+#![forbid(unsafe_code)]
+
+mod build;
+mod check;
+mod ebpf;
+mod fuzz;
+mod say;
+mod setup;
+mod test;
+mod tidy;
+mod verify_kernels;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::setup::Install;
+
+/// Builds, checks and tests Weft.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Make sure of everything that building and testing needs; install what is missing.
+    Setup {
+        #[command(flatten)]
+        install: Install,
+    },
+    /// Build the kernel objects into target/bpf.
+    BuildEbpf(ebpf::Args),
+    /// Build the kernel objects and the weft binary.
+    Build(build::Args),
+    /// All checks that need no kernel: format, lints, documentation, tidy.
+    Check {
+        #[command(flatten)]
+        install: Install,
+    },
+    /// Check the rules no compiler knows: who may depend on whom, purity, sizes, names.
+    Tidy,
+    /// Set up, build and run every test, those in the kernel included (needs root).
+    Test(test::Args),
+    /// Boot older kernels under qemu and let each verify the kernel object.
+    VerifyKernels(verify_kernels::Args),
+    /// Fuzz the parsers of foreign bytes (targets in manager/fuzz).
+    Fuzz(fuzz::Args),
+}
+
+fn main() -> ExitCode {
+    match run(Args::parse().task) {
+        Ok(code) => code,
+        Err(error) => {
+            say::error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> Result<ExitCode> {
+    let sh = workspace::shell()?;
+    match task {
+        Task::Setup { install } => setup::run(&sh, install)?,
+        Task::BuildEbpf(args) => ebpf::run(&sh, &args)?,
+        Task::Build(args) => build::run(&sh, &args)?,
+        Task::Check { install } => check::run(&sh, install)?,
+        Task::Tidy => tidy::run(&sh)?,
+        Task::Test(args) => test::run(&sh, &args)?,
+        Task::VerifyKernels(args) => return verify_kernels::run(&sh, &args),
+        Task::Fuzz(args) => fuzz::run(&sh, &args)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,54 @@
+//! The map of the house names every room.
+
+use super::{Problems, metadata::Workspace, sources::Source};
+
+/// Files a reader is promised at the root.
+const DOCUMENTS: [&str; 5] = [
+    "README.md",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "LICENSE",
+];
+
+pub(super) fn check(workspace: &Workspace, sources: &[Source], problems: &mut Problems) {
+    let text = |path: &str| {
+        sources
+            .iter()
+            .find(|it| it.path == path)
+            .map(|it| it.text.as_str())
+    };
+    let missing = DOCUMENTS.iter().filter(|path| text(path).is_none());
+    problems.extend(missing.map(|path| format!("{path} is missing")));
+    let map = text("ARCHITECTURE.md").unwrap_or_default();
+    for name in unnamed(map, workspace.members.keys().map(String::as_str)) {
+        problems.push(format!("ARCHITECTURE.md does not say what {name} is"));
+    }
+    if !text("README.md")
+        .unwrap_or_default()
+        .contains("ARCHITECTURE.md")
+    {
+        problems.push("README.md does not lead to ARCHITECTURE.md".to_owned());
+    }
+}
+
+/// Crates get a paragraph that begins with their name.
+fn unnamed<'a>(map: &str, names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    names
+        .filter(|name| !map.contains(&format!("**`{name}`**")))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crate_without_a_paragraph_is_found() {
+        let map = "**`weft`** is the binary.\n**`weft-abi`** is the ABI.";
+        assert_eq!(
+            unnamed(map, ["weft", "weft-abi", "weft-api"].into_iter()),
+            ["weft-api"]
+        );
+    }
+}
