@@ -1,1 +1,42 @@
-//! Placeholder while the crate is written.
+//! What users write: Kubernetes and Istio resources as YAML or JSON, their validation, and a
+//! [`Store`] that holds the last good state of every object.
+//!
+//! Verdicts are those of Kubernetes' and Istio's own validation; objects are kept in a compact form
+//! because there may be a million endpoints. Nothing here knows what an object *means*: that is the
+//! compiler's. No file is read, no clock asked; text comes in, objects and [`Problem`]s go out.
+
+#![forbid(unsafe_code)]
+
+mod decode;
+mod document;
+mod intern;
+mod kinds;
+mod labels;
+mod object;
+mod path;
+mod problem;
+mod store;
+mod syntax;
+mod yaml;
+
+pub use kinds::{
+    Kind, Resource,
+    destination_rule::{DestinationRule, LoadBalancing, OutlierDetection, Policy},
+    endpoint_slice::{Conditions, Endpoint, EndpointSlice, Hints, SlicePort},
+    namespace::Namespace,
+    node::Node,
+    pod::{ContainerPort, Owner, Phase, Pod},
+    service::{Service, ServicePort, ServiceType, TargetPort, TrafficPolicy},
+    service_entry::{EntryEndpoint, EntryPort, ServiceEntry},
+};
+pub use labels::Labels;
+pub use object::{Object, ObjectKey};
+pub use problem::{Origin, Problem, Severity};
+pub use store::{FileOutcome, Store};
+pub use syntax::{Distribution, Protocol};
+
+/// Reads a text as a file of resources and forgets the result: the entry for fuzzing. It never
+/// panics, whatever the bytes.
+pub fn read_and_forget(text: &str) {
+    Store::default().put_file("fuzz.yaml", text);
+}

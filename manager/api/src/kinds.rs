@@ -1,0 +1,213 @@
+//! The kinds that are read, one file each, and the one table that lists them.
+
+pub(crate) mod destination_rule;
+pub(crate) mod endpoint_slice;
+pub(crate) mod namespace;
+pub(crate) mod node;
+pub(crate) mod pod;
+pub(crate) mod service;
+pub(crate) mod service_entry;
+
+use std::fmt;
+
+use serde_json::Value;
+
+use crate::{
+    DestinationRule, EndpointSlice, Namespace, Node, Pod, Service, ServiceEntry, decode::Reading,
+    object::Metadata,
+};
+
+/// A kind that is read.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Kind {
+    /// Kubernetes.
+    Namespace,
+    /// Kubernetes.
+    Node,
+    /// Kubernetes.
+    Pod,
+    /// Kubernetes.
+    Service,
+    /// Kubernetes, `discovery.k8s.io`.
+    EndpointSlice,
+    /// Istio, `networking.istio.io`.
+    ServiceEntry,
+    /// Istio, `networking.istio.io`.
+    DestinationRule,
+}
+
+impl Kind {
+    /// The kind as it is written.
+    pub fn name(self) -> &'static str {
+        self.registration().name
+    }
+
+    /// The API group, empty for the core group.
+    pub fn group(self) -> &'static str {
+        self.registration().group
+    }
+
+    /// Whether objects have no namespace.
+    pub fn is_cluster_scoped(self) -> bool {
+        self.registration().is_cluster_scoped
+    }
+
+    fn registration(self) -> &'static Registration {
+        KINDS
+            .iter()
+            .find(|r| r.kind == self)
+            .expect("every kind is in the table; a test holds it")
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What an object holds, by kind.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the variants are the kinds")]
+pub enum Resource {
+    Namespace(Namespace),
+    Node(Node),
+    Pod(Box<Pod>),
+    Service(Box<Service>),
+    EndpointSlice(EndpointSlice),
+    ServiceEntry(Box<ServiceEntry>),
+    DestinationRule(Box<DestinationRule>),
+}
+
+/// How a kind is read.
+pub(crate) struct Registration {
+    pub(crate) kind: Kind,
+    pub(crate) name: &'static str,
+    pub(crate) group: &'static str,
+    /// Served versions, all read alike.
+    pub(crate) versions: &'static [&'static str],
+    pub(crate) is_cluster_scoped: bool,
+    pub(crate) name_syntax: NameSyntax,
+    pub(crate) read: fn(&Value, &Metadata, &mut Reading<'_>) -> Option<Resource>,
+}
+
+/// What `metadata.name` may be.
+#[derive(Clone, Copy)]
+pub(crate) enum NameSyntax {
+    Subdomain,
+    Label,
+    ServiceLabel,
+}
+
+impl fmt::Display for NameSyntax {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Subdomain => "use lower-case letters, digits, '-' and '.', at most 253",
+            Self::Label => "use lower-case letters, digits and '-', at most 63",
+            Self::ServiceLabel => {
+                "use lower-case letters, digits and '-', at most 63, beginning with a letter"
+            }
+        })
+    }
+}
+
+const ISTIO_NETWORKING: &[&str] = &["v1alpha3", "v1beta1", "v1"];
+
+/// Every kind that is read.
+pub(crate) static KINDS: &[Registration] = &[
+    Registration {
+        kind: Kind::Namespace,
+        name: "Namespace",
+        group: "",
+        versions: &["v1"],
+        is_cluster_scoped: true,
+        name_syntax: NameSyntax::Label,
+        read: namespace::read,
+    },
+    Registration {
+        kind: Kind::Node,
+        name: "Node",
+        group: "",
+        versions: &["v1"],
+        is_cluster_scoped: true,
+        name_syntax: NameSyntax::Subdomain,
+        read: node::read,
+    },
+    Registration {
+        kind: Kind::Pod,
+        name: "Pod",
+        group: "",
+        versions: &["v1"],
+        is_cluster_scoped: false,
+        name_syntax: NameSyntax::Subdomain,
+        read: pod::read,
+    },
+    Registration {
+        kind: Kind::Service,
+        name: "Service",
+        group: "",
+        versions: &["v1"],
+        is_cluster_scoped: false,
+        name_syntax: NameSyntax::ServiceLabel,
+        read: service::read,
+    },
+    Registration {
+        kind: Kind::EndpointSlice,
+        name: "EndpointSlice",
+        group: "discovery.k8s.io",
+        versions: &["v1"],
+        is_cluster_scoped: false,
+        name_syntax: NameSyntax::Subdomain,
+        read: endpoint_slice::read,
+    },
+    Registration {
+        kind: Kind::ServiceEntry,
+        name: "ServiceEntry",
+        group: "networking.istio.io",
+        versions: ISTIO_NETWORKING,
+        is_cluster_scoped: false,
+        name_syntax: NameSyntax::Subdomain,
+        read: service_entry::read,
+    },
+    Registration {
+        kind: Kind::DestinationRule,
+        name: "DestinationRule",
+        group: "networking.istio.io",
+        versions: ISTIO_NETWORKING,
+        is_cluster_scoped: false,
+        name_syntax: NameSyntax::Subdomain,
+        read: destination_rule::read,
+    },
+];
+
+/// How a group and kind are read.
+pub(crate) fn registration(group: &str, name: &str) -> Option<&'static Registration> {
+    KINDS
+        .iter()
+        .find(|registration| registration.group == group && registration.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_is_in_the_table_once() {
+        use Kind::*;
+        for kind in [
+            Namespace,
+            Node,
+            Pod,
+            Service,
+            EndpointSlice,
+            ServiceEntry,
+            DestinationRule,
+        ] {
+            assert_eq!(
+                KINDS.iter().filter(|entry| entry.kind == kind).count(),
+                1,
+                "{kind:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,409 @@
+//! Istio's verdicts on a `DestinationRule` (`pkg/config/validation` of istio/istio), and what is
+//! kept of it.
+
+use std::time::Duration;
+
+use super::{
+    LoadBalancing, OutlierDetection, Policy,
+    written::{self, ConnectionPool, ConsistentHash, Http, LoadBalancer, Subset, TrafficPolicy},
+};
+use crate::{Severity, decode::Reading, path::At, syntax};
+
+/// The largest table Envoy allows.
+const MAX_TABLE_SIZE: i64 = 5_000_011;
+
+pub(super) fn export_to(written: Option<&[String]>, at: At<'_>, cx: &mut Reading<'_>) {
+    let list = at.key("exportTo");
+    let written = written.unwrap_or(&[]);
+    for (index, to) in written.iter().enumerate() {
+        let at = list.index(index);
+        let fits = matches!(to.as_str(), "." | "*" | "~") || syntax::is_label(to);
+        cx.require(
+            fits,
+            at,
+            format_args!("{to:?} is not a namespace, \".\", \"*\" or \"~\""),
+        );
+        cx.require(
+            !written[..index].contains(to),
+            at,
+            format_args!("{to:?} is written twice"),
+        );
+    }
+    let mixes = written.len() > 1 && written.iter().any(|to| to == "*" || to == "~");
+    cx.require(
+        !mixes,
+        list,
+        "\"*\" and \"~\" may not stand beside other entries",
+    );
+}
+
+pub(super) fn subsets(written: Option<&[Subset]>, at: At<'_>, cx: &mut Reading<'_>) {
+    let list = at.key("subsets");
+    let written = written.unwrap_or(&[]);
+    for (index, subset) in written.iter().enumerate() {
+        let at = list.index(index);
+        let name = subset.name.as_deref().unwrap_or("");
+        let fits = syntax::is_label(&name.to_ascii_lowercase());
+        cx.require(
+            fits,
+            at.key("name"),
+            format_args!("subset name is invalid: {name:?}"),
+        );
+        let is_new = written[..index]
+            .iter()
+            .all(|other| other.name.as_deref() != Some(name));
+        cx.require(
+            is_new,
+            at.key("name"),
+            format_args!("duplicate subset names: {name}"),
+        );
+        for (key, value) in subset.labels.iter().flatten() {
+            let fits = syntax::is_label_key(key) && syntax::is_label_value(value);
+            let at = at.key("labels");
+            cx.require(
+                fits,
+                at.key(key),
+                format_args!("{key}: {value} is not a valid label"),
+            );
+        }
+        policy(subset.traffic_policy.as_ref(), at.key("trafficPolicy"), cx);
+        port_level(subset.traffic_policy.as_ref(), at.key("trafficPolicy"), cx);
+    }
+}
+
+/// `portLevelSettings` by port number.
+pub(super) fn port_level(
+    written: Option<&TrafficPolicy>,
+    at: At<'_>,
+    cx: &mut Reading<'_>,
+) -> Vec<(u16, Policy)> {
+    let list = at.key("portLevelSettings");
+    let mut ports: Vec<(u16, Policy)> = Vec::new();
+    let settings = written.and_then(|policy| policy.port_level_settings.as_ref());
+    for (index, settings) in settings.into_iter().flatten().enumerate() {
+        let at = list.index(index);
+        let number_at = at.key("port");
+        let number_at = number_at.key("number");
+        let policy = policy(Some(settings), at, cx);
+        let Some(number) = settings.port.as_ref().and_then(|port| port.number) else {
+            cx.reject(number_at, "port level settings need a port number");
+            continue;
+        };
+        let Some(number) = cx.port(number_at, number) else {
+            continue;
+        };
+        if ports.iter().any(|(other, _)| *other == number) {
+            let severity = Severity::Warning;
+            let message = format!("port {number} has settings already; the first ones are used");
+            cx.find(severity, "conflict", number_at.into(), message);
+            continue;
+        }
+        ports.push((number, policy));
+    }
+    ports
+}
+
+pub(super) fn policy(written: Option<&TrafficPolicy>, at: At<'_>, cx: &mut Reading<'_>) -> Policy {
+    let Some(written) = written else {
+        return Policy::default();
+    };
+    let is_empty = written.load_balancer.is_none()
+        && written.connection_pool.is_none()
+        && written.outlier_detection.is_none()
+        && written.tls.is_none()
+        && written.tunnel.is_none()
+        && written.proxy_protocol.is_none()
+        && written.retry_budget.is_none()
+        && written
+            .port_level_settings
+            .as_ref()
+            .is_none_or(Vec::is_empty);
+    cx.require(!is_empty, at, "traffic policy must have at least one field");
+    let balancer = written.load_balancer.as_ref();
+    let pool = written.connection_pool.as_ref();
+    let outlier = written.outlier_detection.as_ref();
+    Policy {
+        balancing: balancer.and_then(|lb| balancing(lb, at.key("loadBalancer"), cx)),
+        max_connections: pool.and_then(|p| max_connections(p, at.key("connectionPool"), cx)),
+        outlier: outlier.and_then(|o| outlier_detection(o, at.key("outlierDetection"), cx)),
+    }
+}
+
+fn balancing(written: &LoadBalancer, at: At<'_>, cx: &mut Reading<'_>) -> Option<LoadBalancing> {
+    if written.simple.is_some() && written.consistent_hash.is_some() {
+        cx.reject(at, "only one of simple and consistentHash may be set");
+    }
+    if written.locality_lb_setting.is_some() && written.zone_aware_lb_setting.is_some() {
+        cx.reject(
+            at,
+            "only one of localityLbSetting and zoneAwareLbSetting may be set",
+        );
+    }
+    let warmup = written.warmup.as_ref();
+    if let Some(warmup) = warmup {
+        let at = at.key("warmup");
+        cx.require(warmup.duration.is_some(), at, "duration is required");
+        duration(warmup.duration.as_deref(), at.key("duration"), cx);
+    }
+    duration(
+        written.warmup_duration_secs.as_deref(),
+        at.key("warmupDurationSecs"),
+        cx,
+    );
+    if let Some(hash) = &written.consistent_hash {
+        return consistent_hash(hash, at.key("consistentHash"), cx);
+    }
+    let at = at.key("simple");
+    match written.simple.as_deref()? {
+        "UNSPECIFIED" => None,
+        "ROUND_ROBIN" => Some(LoadBalancing::RoundRobin),
+        "RANDOM" => Some(LoadBalancing::Random),
+        "LEAST_REQUEST" | "LEAST_CONN" => Some(LoadBalancing::LeastConnections),
+        "PASSTHROUGH" => {
+            let message = "PASSTHROUGH is not supported yet; the default balancing is used";
+            cx.not_supported(at, message);
+            None
+        }
+        other => {
+            let known = "use ROUND_ROBIN, LEAST_REQUEST, RANDOM or PASSTHROUGH";
+            cx.reject(at, format_args!("{other:?} is not known; {known}"));
+            None
+        }
+    }
+}
+
+fn consistent_hash(
+    written: &ConsistentHash,
+    at: At<'_>,
+    cx: &mut Reading<'_>,
+) -> Option<LoadBalancing> {
+    let uses_source = written.use_source_ip == Some(true);
+    let keys = usize::from(written.http_header_name.is_some())
+        + usize::from(written.http_cookie.is_some())
+        + usize::from(written.use_source_ip.is_some())
+        + usize::from(written.http_query_parameter_name.is_some());
+    let one_of = "httpHeaderName, httpCookie, useSourceIp and httpQueryParameterName";
+    cx.require(
+        keys <= 1,
+        at,
+        format_args!("only one of {one_of} may be set"),
+    );
+    if keys == 0 {
+        cx.warn(
+            at,
+            format_args!("one of {one_of} should be set; the default balancing is used"),
+        );
+    }
+    if written.maglev.is_some() && written.ring_hash.is_some() {
+        cx.reject(at, "only one of ringHash and maglev may be set");
+    }
+    if let Some(cookie) = &written.http_cookie {
+        let at = at.key("httpCookie");
+        let has_name = cookie.name.as_ref().is_some_and(|name| !name.is_empty());
+        cx.require(has_name, at, "name required for HttpCookie");
+        if let Some(ttl) = cookie.ttl.as_deref() {
+            let fits = syntax::duration(ttl).is_some();
+            cx.require(
+                fits,
+                at.key("ttl"),
+                format_args!("{ttl:?} is not a duration"),
+            );
+        }
+    }
+    ring_size(written.minimum_ring_size, at.key("minimumRingSize"), cx);
+    if let Some(ring) = &written.ring_hash {
+        let ring_at = at.key("ringHash");
+        ring_size(ring.minimum_ring_size, ring_at.key("minimumRingSize"), cx);
+    }
+    let maglev_at = at.key("maglev");
+    let size = written.maglev.as_ref().and_then(|maglev| maglev.table_size);
+    let table_size = table_size(size, maglev_at.key("tableSize"), cx);
+    uses_source.then_some(LoadBalancing::SourceHash { table_size })
+}
+
+fn ring_size(written: Option<i64>, at: At<'_>, cx: &mut Reading<'_>) {
+    let Some(size) = written else { return };
+    if size < 0 {
+        cx.reject(at, "must be non-negative");
+        return;
+    }
+    let message = "a Maglev table is used instead of a ring, so its size has no effect";
+    cx.find(Severity::Info, "not-supported", at.into(), message);
+}
+
+fn table_size(written: Option<i64>, at: At<'_>, cx: &mut Reading<'_>) -> Option<u32> {
+    let size = written.filter(|size| *size != 0)?;
+    if !(0..=MAX_TABLE_SIZE).contains(&size) {
+        cx.reject(
+            at,
+            format_args!("must be less than or equal to {MAX_TABLE_SIZE}"),
+        );
+        return None;
+    }
+    let size = u32::try_from(size).ok()?;
+    cx.require(
+        syntax::is_prime(size),
+        at,
+        format_args!("{size} is not a prime number"),
+    );
+    Some(size)
+}
+
+fn max_connections(written: &ConnectionPool, at: At<'_>, cx: &mut Reading<'_>) -> Option<u32> {
+    if written.tcp.is_none() && written.http.is_none() {
+        cx.reject(at, "connection pool must have at least one field");
+    }
+    if let Some(http) = &written.http {
+        http_pool(http, at.key("http"), cx);
+    }
+    let tcp = written.tcp.as_ref()?;
+    tcp_pool(tcp, at.key("tcp"), cx);
+    let at = at.key("tcp");
+    let max = not_negative(tcp.max_connections, at.key("maxConnections"), cx)?;
+    (max != 0).then_some(max)
+}
+
+fn tcp_pool(tcp: &written::Tcp, at: At<'_>, cx: &mut Reading<'_>) {
+    duration(tcp.connect_timeout.as_deref(), at.key("connectTimeout"), cx);
+    duration(
+        tcp.max_connection_duration.as_deref(),
+        at.key("maxConnectionDuration"),
+        cx,
+    );
+    if let Some(idle) = tcp.idle_timeout.as_deref() {
+        let fits = syntax::duration(idle).is_some();
+        cx.require(
+            fits,
+            at.key("idleTimeout"),
+            format_args!("{idle:?} is not a duration"),
+        );
+    }
+    if let Some(keepalive) = &tcp.tcp_keepalive {
+        let at = at.key("tcpKeepalive");
+        duration(keepalive.time.as_deref(), at.key("time"), cx);
+        duration(keepalive.interval.as_deref(), at.key("interval"), cx);
+    }
+}
+
+fn http_pool(http: &Http, at: At<'_>, cx: &mut Reading<'_>) {
+    for (value, field) in [
+        (http.http1_max_pending_requests, "http1MaxPendingRequests"),
+        (http.http2_max_requests, "http2MaxRequests"),
+        (http.max_requests_per_connection, "maxRequestsPerConnection"),
+        (http.max_retries, "maxRetries"),
+        (http.max_concurrent_streams, "maxConcurrentStreams"),
+    ] {
+        not_negative(value, at.key(field), cx);
+    }
+    duration(http.idle_timeout.as_deref(), at.key("idleTimeout"), cx);
+    let upgrade = http.h2_upgrade_policy.as_deref();
+    let fits = matches!(
+        upgrade,
+        None | Some("DEFAULT" | "DO_NOT_UPGRADE" | "UPGRADE")
+    );
+    cx.require(
+        fits,
+        at.key("h2UpgradePolicy"),
+        "use DEFAULT, DO_NOT_UPGRADE or UPGRADE",
+    );
+    if upgrade == Some("UPGRADE") && http.use_client_protocol == Some(true) {
+        cx.reject(
+            at,
+            "use client protocol must not be true when H2UpgradePolicy is UPGRADE",
+        );
+    }
+}
+
+fn outlier_detection(
+    written: &written::OutlierDetection,
+    at: At<'_>,
+    cx: &mut Reading<'_>,
+) -> Option<OutlierDetection> {
+    let count =
+        |value, field, cx: &mut Reading<'_>| not_negative(value, at.key(field), cx).unwrap_or(5);
+    let external = count(written.consecutive_5xx_errors, "consecutive5xxErrors", cx);
+    let local = count(
+        written.consecutive_local_origin_failures,
+        "consecutiveLocalOriginFailures",
+        cx,
+    );
+    not_negative(
+        written.consecutive_gateway_errors,
+        at.key("consecutiveGatewayErrors"),
+        cx,
+    );
+    let is_split = written.split_external_local_origin_errors == Some(true);
+    if written
+        .consecutive_local_origin_failures
+        .is_some_and(|count| count > 0)
+        && !is_split
+    {
+        let message = "is specified, but splitExternalLocalOriginErrors is false";
+        cx.reject(at.key("consecutiveLocalOriginFailures"), message);
+    }
+    let interval = duration(written.interval.as_deref(), at.key("interval"), cx);
+    let base = duration(
+        written.base_ejection_time.as_deref(),
+        at.key("baseEjectionTime"),
+        cx,
+    );
+    let outlier = OutlierDetection {
+        consecutive_failures: if is_split { local } else { external },
+        interval: interval.unwrap_or(Duration::from_secs(10)),
+        base_ejection: base.unwrap_or(Duration::from_secs(30)),
+        max_ejection_percent: percent(
+            written.max_ejection_percent,
+            10,
+            at.key("maxEjectionPercent"),
+            cx,
+        ),
+        min_health_percent: percent(
+            written.min_health_percent,
+            0,
+            at.key("minHealthPercent"),
+            cx,
+        ),
+    };
+    (outlier.consecutive_failures != 0).then_some(outlier)
+}
+
+fn percent(written: Option<i64>, default: u8, at: At<'_>, cx: &mut Reading<'_>) -> u8 {
+    let value = written.unwrap_or(i64::from(default));
+    match u8::try_from(value) {
+        Ok(value @ 0..=100) => value,
+        _ => {
+            cx.reject(
+                at,
+                format_args!("percentage {value} is not in range 0..100"),
+            );
+            default
+        }
+    }
+}
+
+fn not_negative(written: Option<i64>, at: At<'_>, cx: &mut Reading<'_>) -> Option<u32> {
+    let value = written?;
+    let count = u32::try_from(value).ok();
+    cx.require(
+        count.is_some(),
+        at,
+        format_args!("{value} must be non-negative and fit 32 bits"),
+    );
+    count
+}
+
+fn duration(written: Option<&str>, at: At<'_>, cx: &mut Reading<'_>) -> Option<Duration> {
+    let text = written?;
+    let duration = syntax::duration(text);
+    match duration {
+        None => cx.reject(
+            at,
+            format_args!("{text:?} is not a duration; write 1h, 1m, 1s or 1ms"),
+        ),
+        Some(duration) if duration < Duration::from_millis(1) => {
+            cx.reject(at, "must be a valid duration greater than 1ms");
+        }
+        Some(_) => {}
+    }
+    duration
+}
