@@ -10,7 +10,6 @@
 //! [`flows`] (packets no socket hook sees), [`evidence`] (counters and events), [`names`].
 
 #![no_std]
-#![cfg_attr(not(feature = "user"), forbid(unsafe_code))]
 
 /// Changes whenever a type, constant or map below changes meaning or layout. Part of the pin
 /// path, so that two layouts never meet.

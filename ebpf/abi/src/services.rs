@@ -33,26 +33,18 @@ impl Address {
     /// From four words in network order, as the kernel's contexts hold them.
     #[inline(always)]
     pub const fn from_words(words: [u32; 4]) -> Self {
-        let [a, b, c, d] = words;
-        let ([a0, a1, a2, a3], [b0, b1, b2, b3]) = (a.to_ne_bytes(), b.to_ne_bytes());
-        let ([c0, c1, c2, c3], [d0, d1, d2, d3]) = (c.to_ne_bytes(), d.to_ne_bytes());
+        // SAFETY: 16 bytes either way, and any bits are valid in both. Byte arithmetic would say
+        // the same, but spills every byte to the 512-byte stack of a BPF program.
         Self {
-            bytes: [
-                a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3, d0, d1, d2, d3,
-            ],
+            bytes: unsafe { core::mem::transmute::<[u32; 4], [u8; 16]>(words) },
         }
     }
 
     /// Four words in network order.
     #[inline(always)]
     pub const fn words(&self) -> [u32; 4] {
-        let b = &self.bytes;
-        [
-            u32::from_ne_bytes([b[0], b[1], b[2], b[3]]),
-            u32::from_ne_bytes([b[4], b[5], b[6], b[7]]),
-            u32::from_ne_bytes([b[8], b[9], b[10], b[11]]),
-            u32::from_ne_bytes([b[12], b[13], b[14], b[15]]),
-        ]
+        // SAFETY: as in `from_words`.
+        unsafe { core::mem::transmute::<[u8; 16], [u32; 4]>(self.bytes) }
     }
 
     /// The third word of every v4-mapped address, in network order.
@@ -196,7 +188,7 @@ pub struct Backend {
     pub generation: u32,
     /// Index of the workload behind it (the manager's table), 0 when unknown.
     pub workload: u32,
-    /// Passed over until this time (`CLOCK_MONOTONIC`, ns); 0 when not ejected.
+    /// Passed over until this time (`CLOCK_MONOTONIC`, ns, below 2^63); 0 when not ejected.
     pub ejected_until: u64,
 }
 layout!(Backend, 40, [Address, u16, u16, u32, u32, u32, u64]);

@@ -13,9 +13,9 @@ pub trait Tables {
     /// `SLOTS[index]`.
     fn slot(&self, index: u32) -> Option<Slot>;
     /// `BACKENDS[index]`.
-    fn backend(&self, index: u32) -> Option<Backend>;
-    /// `BACKEND_STATE[index].active`; 0 when there is none.
-    fn active(&self, index: u32) -> u32;
+    fn backend(&self, index: u32) -> Option<&Backend>;
+    /// `BACKEND_STATE[index].active`.
+    fn active(&self, index: u32) -> Option<u32>;
     /// `SERVICE_STATE[service].turn`, and one more from now on.
     fn turn(&self, service: u32) -> u64;
     /// 32 random bits.
@@ -26,9 +26,9 @@ pub trait Tables {
 
 /// What came of a pick.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Pick {
+pub enum Pick<'a> {
     /// The backend and its index.
-    Backend(u32, Backend),
+    Backend(u32, &'a Backend),
     /// The pool is empty, or all that was looked at is ejected.
     NoBackend,
     /// All that was looked at is at its connection limit (or ejected).
@@ -39,31 +39,46 @@ pub enum Pick {
 
 /// Picks a backend of the service. `client` is the client's hash (see [`hash::address`]).
 #[inline(always)]
-pub fn pick(tables: &impl Tables, service: &Service, client: u64) -> Pick {
+pub fn pick<'a>(tables: &'a impl Tables, service: &Service, client: u64) -> Pick<'a> {
     if service.slots == 0 {
         return Pick::NoBackend;
     }
-    let mut position = first(tables, service, client);
-    let mut limited = false;
+    let position = first(tables, service, client);
+    match resolve(tables, service, position) {
+        None => Pick::Stale,
+        Some((index, backend)) if is_usable(tables, service, index, backend) => {
+            Pick::Backend(index, backend)
+        }
+        Some(_) => next_usable(tables, service, position),
+    }
+}
+
+/// The next usable backend from a position on. Sign bits stand for conditions, since the
+/// verifier walks both sides of every branch in every turn of the loop.
+#[inline(always)]
+fn next_usable<'a>(tables: &'a impl Tables, service: &Service, start: u32) -> Pick<'a> {
+    let now = tables.now();
+    let last = service.max_connections as u64;
+    let mut position = start;
+    let mut limited = 0;
     let mut probe = 0;
-    while probe < PROBES && probe < service.slots {
+    while probe < PROBES {
         let Some((index, backend)) = resolve(tables, service, position) else {
             return Pick::Stale;
         };
-        if is_ejected(tables, &backend) {
-            // Passed over.
-        } else if is_full(tables, service, index) {
-            limited = true;
-        } else {
+        let Some(active) = tables.active(index) else {
+            return Pick::Stale;
+        };
+        let ejected = now.wrapping_sub(backend.ejected_until);
+        let full = last.wrapping_sub(active as u64 + 1);
+        if (ejected | full) >> 63 == 0 {
             return Pick::Backend(index, backend);
         }
+        limited |= full;
+        position = (position + 1) % service.slots;
         probe += 1;
-        position += 1;
-        if position >= service.slots {
-            position = 0;
-        }
     }
-    if limited {
+    if limited >> 63 != 0 {
         Pick::OverLimit
     } else {
         Pick::NoBackend
@@ -83,8 +98,7 @@ pub fn affinity_holds(
         && backend.generation == affinity.generation
         && backend.service == service.id
         && backend.flags & Backend::DRAINING == 0
-        && !is_ejected(tables, backend)
-        && !is_full(tables, service, affinity.backend)
+        && is_usable(tables, service, affinity.backend, backend)
 }
 
 /// Where to look first, by algorithm: a position in `0..service.slots`.
@@ -113,14 +127,19 @@ fn less_loaded(tables: &impl Tables, service: &Service) -> u32 {
     let load = |position: u32| {
         tables
             .slot(service.first_slot.wrapping_add(position))
-            .map_or(u32::MAX, |slot| tables.active(slot.backend))
+            .and_then(|slot| tables.active(slot.backend))
+            .unwrap_or(u32::MAX)
     };
     if load(other) < load(one) { other } else { one }
 }
 
 /// The backend at a position, if slot and backend belong to this service.
 #[inline(always)]
-fn resolve(tables: &impl Tables, service: &Service, position: u32) -> Option<(u32, Backend)> {
+fn resolve<'a>(
+    tables: &'a impl Tables,
+    service: &Service,
+    position: u32,
+) -> Option<(u32, &'a Backend)> {
     let slot = tables.slot(service.first_slot.wrapping_add(position))?;
     if slot.service != service.id {
         return None;
@@ -129,14 +148,14 @@ fn resolve(tables: &impl Tables, service: &Service, position: u32) -> Option<(u3
     (backend.service == service.id).then_some((slot.backend, backend))
 }
 
+/// Neither ejected nor at its connection limit.
 #[inline(always)]
-fn is_ejected(tables: &impl Tables, backend: &Backend) -> bool {
-    backend.ejected_until != 0 && tables.now() < backend.ejected_until
-}
-
-#[inline(always)]
-fn is_full(tables: &impl Tables, service: &Service, index: u32) -> bool {
-    service.max_connections != u32::MAX && tables.active(index) >= service.max_connections
+fn is_usable(tables: &impl Tables, service: &Service, index: u32, backend: &Backend) -> bool {
+    (backend.ejected_until == 0 || tables.now() >= backend.ejected_until)
+        && (service.max_connections == u32::MAX
+            || tables
+                .active(index)
+                .is_some_and(|active| active < service.max_connections))
 }
 
 #[cfg(test)]

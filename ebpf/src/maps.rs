@@ -1,0 +1,94 @@
+//! Every map. Sizes here are what `bpftool prog loadall` makes; the manager sets its own.
+
+use aya_ebpf::{
+    bindings::BPF_F_NO_PREALLOC,
+    btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf, SkStorage},
+    macros::btf_map,
+};
+use weft_abi::{
+    Address, Affinity, AffinityKey, Backend, BackendState, Counter, EdgeKey, EdgeValue, Event,
+    FlowKey, FlowValue, Service, ServiceKey, ServiceState, Slot, SocketInfo, UdpFlows,
+};
+
+use crate::atomic;
+
+const NO_PREALLOC: usize = BPF_F_NO_PREALLOC as usize;
+
+#[btf_map]
+pub(crate) static SERVICES: HashMap<ServiceKey, Service, 65536, NO_PREALLOC> = HashMap::new();
+
+#[btf_map]
+pub(crate) static SLOTS: Array<Slot, 262144> = Array::new();
+
+#[btf_map]
+pub(crate) static BACKENDS: Array<Backend, 65536> = Array::new();
+
+#[btf_map]
+pub(crate) static BACKEND_STATE: Array<BackendState, 65536> = Array::new();
+
+#[btf_map]
+pub(crate) static SERVICE_STATE: Array<ServiceState, 65536> = Array::new();
+
+#[btf_map]
+pub(crate) static AFFINITY: LruHashMap<AffinityKey, Affinity, 65536> = LruHashMap::new();
+
+#[btf_map]
+pub(crate) static WORKLOADS: HashMap<Address, u32, 65536, NO_PREALLOC> = HashMap::new();
+
+#[btf_map]
+pub(crate) static SOCKETS: SkStorage<SocketInfo> = SkStorage::new();
+
+#[btf_map]
+pub(crate) static UDP_FLOWS: SkStorage<UdpFlows> = SkStorage::new();
+
+#[btf_map]
+pub(crate) static FLOWS: LruHashMap<FlowKey, FlowValue, 65536> = LruHashMap::new();
+
+#[btf_map]
+pub(crate) static EDGES: HashMap<EdgeKey, EdgeValue, 16384, NO_PREALLOC> = HashMap::new();
+
+#[btf_map]
+pub(crate) static EVENTS: RingBuf<(), 262144> = RingBuf::new();
+
+#[btf_map]
+pub(crate) static COUNTERS: PerCpuArray<u64, { Counter::COUNT as usize }> = PerCpuArray::new();
+
+/// Counts one of `weft_abi::Counter`.
+#[inline(always)]
+pub(crate) fn count(counter: u32) {
+    if let Some(value) = COUNTERS.get_ptr_mut(counter) {
+        // SAFETY: this CPU's own slot; a program is not preempted by another on the same slot
+        // but for interrupts, where losing one count is harmless.
+        unsafe { *value += 1 };
+    }
+}
+
+/// Takes a connection of a backend up (`1`) or down (`u32::MAX`), if the index is still its own.
+#[inline(always)]
+pub(crate) fn count_connection(backend: u32, generation: u32, step: u32) -> bool {
+    let Some(state) = BACKEND_STATE.get_ptr_mut(backend) else {
+        return false;
+    };
+    // SAFETY: a valid map value; fields are words written atomically or by the manager.
+    unsafe {
+        if (*state).generation != generation {
+            return false;
+        }
+        atomic::add32(&raw mut (*state).active, step);
+        if step == 1 {
+            atomic::add(&raw mut (*state).connections, 1);
+        }
+    }
+    true
+}
+
+/// Tells the manager; a full ring is counted.
+#[inline(always)]
+pub(crate) fn emit(event: Event) {
+    if let Some(mut entry) = EVENTS.reserve_untyped::<Event>(0) {
+        entry.write(event);
+        entry.submit(0);
+    } else {
+        count(Counter::EVENTS_DROPPED);
+    }
+}
