@@ -1,1 +1,62 @@
-//! Placeholder while the crate is written.
+//! The one owner of bpf(2): loads and attaches the kernel programs, keeps their pins, writes and
+//! reads their maps, listens to their events. It decides nothing about policy: what to write comes
+//! as [`weft_lower::MapOp`]s.
+//!
+//! Reading order: [`plane`] (load, attach), [`apply`] and [`maps`] (what is in the maps),
+//! [`pinned`] (the same without a manager), [`events`], [`iterate`], [`sockets`], [`uninstall`];
+//! below them [`pins`] (layout of the pin directory), [`cgroup`], [`lock`], [`features`], [`btf`]
+//! and the raw system call.
+
+pub mod plane;
+
+mod attach;
+
+pub mod apply;
+
+pub mod maps;
+
+pub mod table;
+
+pub mod pinned;
+
+pub mod events;
+
+pub mod trace;
+
+pub mod iterate;
+
+pub mod sockets;
+
+pub mod uninstall;
+
+pub mod pins;
+
+pub mod cgroup;
+
+pub mod lock;
+
+pub mod features;
+
+pub mod btf;
+
+mod object;
+
+mod error;
+
+mod sys;
+
+pub use apply::{Applied, ApplyError, ApplyFault};
+pub use attach::{AttachReport, CGROUP_HOOKS, Hook, TC_HOOKS};
+pub use cgroup::{AttachedProgram, Cgroup};
+pub use error::Error;
+pub use events::Events;
+pub use features::{Feature, Support};
+pub use lock::Lock;
+pub use maps::{MapUsage, Maps};
+pub use pinned::{MapDescription, Pinned, PinnedProgram};
+pub use pins::BpfDir;
+pub use plane::{OpenReport, Options, Plane, ProgramStats, SizeMismatch, StatsGuard};
+pub use sockets::{Destroyed, SocketDestroyer, SocketId};
+pub use table::Table;
+pub use trace::{TraceLine, TraceLog};
+pub use uninstall::uninstall;

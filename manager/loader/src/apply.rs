@@ -1,0 +1,185 @@
+//! Applies steps to the maps: strictly in order, runs of one kind in batches.
+
+use std::{collections::BTreeMap, io};
+
+use aya::Pod;
+use weft_abi::names::maps;
+use weft_lower::MapOp;
+
+use crate::{Maps, Table};
+
+/// What was written.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Applied {
+    /// Entries written or removed, by map.
+    pub writes: BTreeMap<&'static str, u64>,
+}
+
+/// The step that could not be applied. Those before it were, those after it were not.
+#[derive(Debug, thiserror::Error)]
+#[error("step {op}: map {map}: {fault}")]
+pub struct ApplyError {
+    /// Index of the step.
+    pub op: usize,
+    /// The map.
+    pub map: &'static str,
+    /// Why.
+    #[source]
+    pub fault: ApplyFault,
+}
+
+/// Why a step could not be applied.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyFault {
+    /// The map has no room, or the index is beyond its end.
+    #[error(
+        "full with {capacity} entries; uninstall and run again with a larger --max-backends or --max-services"
+    )]
+    Full {
+        /// Its size.
+        capacity: u32,
+    },
+    /// Anything else.
+    #[error("{0}")]
+    Kernel(#[source] io::Error),
+}
+
+/// Applies `ops` in order.
+pub(crate) fn apply(maps: &Maps, ops: &[MapOp]) -> Result<Applied, ApplyError> {
+    let mut applied = Applied::default();
+    let mut next = 0;
+    while let Some(op) = ops.get(next) {
+        let kind = std::mem::discriminant(op);
+        let length = ops[next..]
+            .iter()
+            .take_while(|op| std::mem::discriminant(*op) == kind)
+            .count();
+        let run = Run {
+            first: next,
+            ops: &ops[next..next + length],
+        };
+        run.apply(maps, &mut applied)?;
+        next += length;
+    }
+    Ok(applied)
+}
+
+/// Steps of one kind, one after the other.
+struct Run<'a> {
+    /// Index of the first one among all.
+    first: usize,
+    ops: &'a [MapOp],
+}
+
+impl Run<'_> {
+    fn apply(&self, maps: &Maps, applied: &mut Applied) -> Result<(), ApplyError> {
+        match &self.ops[0] {
+            MapOp::PutBackendState(..) => self.put(&maps.backend_state, applied, |op, out| {
+                if let MapOp::PutBackendState(index, state) = op {
+                    out(*index, *state);
+                }
+            }),
+            MapOp::PutBackend(..) => self.put(&maps.backends, applied, |op, out| {
+                if let MapOp::PutBackend(index, backend) = op {
+                    out(*index, *backend);
+                }
+            }),
+            MapOp::PutSlots(..) => self.put(&maps.slots, applied, |op, out| {
+                if let MapOp::PutSlots(first, slots) = op {
+                    // An index past `u32::MAX` stays there, and the kernel refuses it as too large.
+                    slots
+                        .iter()
+                        .zip(0u32..)
+                        .for_each(|(slot, n)| out(first.saturating_add(n), *slot));
+                }
+            }),
+            MapOp::PutService(..) => self.put(&maps.services, applied, |op, out| {
+                if let MapOp::PutService(key, service) = op {
+                    out(*key, *service);
+                }
+            }),
+            MapOp::PutWorkload(..) => self.put(&maps.workloads, applied, |op, out| {
+                if let MapOp::PutWorkload(address, workload) = op {
+                    out(*address, *workload);
+                }
+            }),
+            MapOp::DeleteService(_) => self.delete(&maps.services, applied, |op| match op {
+                MapOp::DeleteService(key) => Some(key),
+                _ => None,
+            }),
+            MapOp::DeleteWorkload(_) => self.delete(&maps.workloads, applied, |op| match op {
+                MapOp::DeleteWorkload(address) => Some(address),
+                _ => None,
+            }),
+        }
+    }
+
+    /// Writes the entries that `each` makes of each step.
+    fn put<K: Pod, V: Pod>(
+        &self,
+        table: &Table<K, V>,
+        applied: &mut Applied,
+        each: impl Fn(&MapOp, &mut dyn FnMut(K, V)),
+    ) -> Result<(), ApplyError> {
+        let mut keys = Vec::with_capacity(self.ops.len());
+        let mut values = Vec::with_capacity(self.ops.len());
+        // For each step the number of entries up to and with it.
+        let mut ends = Vec::with_capacity(self.ops.len());
+        for op in self.ops {
+            each(op, &mut |key, value| {
+                keys.push(key);
+                values.push(value);
+            });
+            ends.push(keys.len());
+        }
+        let result = table.put_all(&keys, &values);
+        let done = result
+            .as_ref()
+            .map_or_else(|(done, _)| *done, |()| keys.len());
+        *applied.writes.entry(table.name()).or_default() += done as u64;
+        result.map_err(|(done, error)| {
+            let op = self.first + ends.partition_point(|end| *end <= done);
+            ApplyError {
+                op,
+                map: table.name(),
+                fault: fault(error, table.capacity()),
+            }
+        })
+    }
+
+    fn delete<K: Pod, V: Pod>(
+        &self,
+        table: &Table<K, V>,
+        applied: &mut Applied,
+        each: impl Fn(&MapOp) -> Option<&K>,
+    ) -> Result<(), ApplyError> {
+        for (index, key) in self.ops.iter().filter_map(each).enumerate() {
+            // One that is not there is what was asked for.
+            table.delete(key).map_err(|error| ApplyError {
+                op: self.first + index,
+                map: table.name(),
+                fault: ApplyFault::Kernel(error),
+            })?;
+            *applied.writes.entry(table.name()).or_default() += 1;
+        }
+        Ok(())
+    }
+}
+
+fn fault(error: io::Error, capacity: u32) -> ApplyFault {
+    match error.raw_os_error() {
+        Some(libc::E2BIG | libc::ENOSPC | libc::ENOMEM) => ApplyFault::Full { capacity },
+        _ => ApplyFault::Kernel(error),
+    }
+}
+
+/// The map a step writes to.
+pub fn map_of(op: &MapOp) -> &'static str {
+    match op {
+        MapOp::PutBackendState(..) => maps::BACKEND_STATE,
+        MapOp::PutBackend(..) => maps::BACKENDS,
+        MapOp::PutSlots(..) => maps::SLOTS,
+        MapOp::PutService(..) | MapOp::DeleteService(_) => maps::SERVICES,
+        MapOp::PutWorkload(..) | MapOp::DeleteWorkload(_) => maps::WORKLOADS,
+    }
+}

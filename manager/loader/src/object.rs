@@ -1,0 +1,108 @@
+//! The embedded kernel object: its maps made or reopened at their pins, its programs loaded.
+
+use std::{
+    collections::BTreeMap,
+    os::fd::{AsFd, OwnedFd},
+    path::Path,
+};
+
+use aya::{
+    Btf, Ebpf, EbpfLoader,
+    programs::{Program, ProgramError},
+};
+use weft_abi::names::{maps, programs};
+use weft_lower::Capacity;
+
+use crate::{
+    Error,
+    attach::{CGROUP_HOOKS, TC_HOOKS},
+    btf,
+    pins::BpfDir,
+};
+
+mod embedded {
+    include!(concat!(env!("OUT_DIR"), "/objects.rs"));
+}
+
+/// The iterator programs walk socket storage.
+const ITERATED: &str = "bpf_sk_storage_map";
+
+/// Programs by name. They stay loaded as long as they are held here, attached or used.
+pub(crate) type Programs = BTreeMap<&'static str, OwnedFd>;
+
+/// Makes or reopens the maps at their pins and loads all programs.
+pub(crate) fn load(
+    pins: &BpfDir,
+    capacity: &Capacity,
+    trace: bool,
+) -> Result<(Ebpf, Programs), Error> {
+    let object = if trace {
+        embedded::TRACE
+    } else {
+        embedded::DEFAULT
+    };
+    if object.is_empty() {
+        return Err(Error::NotBuilt);
+    }
+    let btf = Btf::from_sys_fs().map_err(|source| Error::Btf {
+        source: Box::new(source),
+    })?;
+    let offsets = btf::offsets(Path::new(btf::KERNEL_TYPES))?;
+    let mut loader = EbpfLoader::new();
+    loader.btf(Some(&btf));
+    for offset in &offsets {
+        loader.override_global(offset.setting, &offset.bytes, false);
+    }
+    for name in maps::ALL {
+        loader.map_pin_path(name, pins.map(name));
+    }
+    for (name, entries) in sizes(capacity) {
+        loader.map_max_entries(name, entries);
+    }
+    let mut ebpf = loader.load(object).map_err(|source| Error::Object {
+        source: Box::new(source),
+    })?;
+    let programs = load_programs(&mut ebpf, &btf)?;
+    Ok((ebpf, programs))
+}
+
+/// The sizes of the maps whose size is asked for.
+pub(crate) fn sizes(capacity: &Capacity) -> [(&'static str, u32); 6] {
+    [
+        (maps::SERVICES, capacity.services),
+        // Pool ids begin at 1.
+        (maps::SERVICE_STATE, capacity.services.saturating_add(1)),
+        (maps::BACKENDS, capacity.backends),
+        (maps::BACKEND_STATE, capacity.backends),
+        (maps::SLOTS, capacity.slots),
+        (maps::WORKLOADS, capacity.workloads),
+    ]
+}
+
+fn load_programs(ebpf: &mut Ebpf, btf: &Btf) -> Result<Programs, Error> {
+    let hooks = CGROUP_HOOKS
+        .iter()
+        .chain(&TC_HOOKS)
+        .map(|hook| hook.program);
+    let mut loaded = Programs::new();
+    for name in hooks.chain([programs::ITER_SOCKETS, programs::ITER_UDP]) {
+        let program = ebpf
+            .program_mut(name)
+            .ok_or(Error::NoProgram { program: name })?;
+        let refused = |source: ProgramError| Error::Program {
+            program: name,
+            source: Box::new(source),
+        };
+        match program {
+            Program::CgroupSockAddr(program) => program.load(),
+            Program::SockOps(program) => program.load(),
+            Program::SchedClassifier(program) => program.load(),
+            Program::Iter(program) => program.load(ITERATED, btf),
+            _ => return Err(Error::NoProgram { program: name }),
+        }
+        .map_err(refused)?;
+        let fd = program.fd().map_err(refused)?.as_fd().try_clone_to_owned();
+        loaded.insert(name, fd.map_err(Error::bpf("keep program", name))?);
+    }
+    Ok(loaded)
+}

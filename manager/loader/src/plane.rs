@@ -1,0 +1,263 @@
+//! The kernel plane of one manager.
+//!
+//! [`Plane::open`] makes or reopens the maps and loads the programs, attached to nothing. The
+//! manager then fills the maps and calls [`Plane::attach`]: a new installation starts to balance
+//! when all is known, and an upgraded one goes on with its old programs until then.
+
+use std::{
+    fs,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::PathBuf,
+};
+
+use weft_abi::{
+    SocketRecord,
+    names::{maps, programs},
+};
+use weft_lower::{Capacity, MapOp};
+
+use crate::{
+    Applied, ApplyError, AttachReport, BpfDir, Cgroup, Error, Events, Maps, TraceLog, apply,
+    attach, cgroup, iterate,
+    object::{self, Programs},
+    sys,
+};
+
+/// What to open.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Options {
+    /// The state directory; pins go to `bpf` in it.
+    pub state: PathBuf,
+    /// The cgroup whose sockets are served: a path below a cgroup v2 mount, or relative to its
+    /// root. `/` is the root.
+    pub cgroup: PathBuf,
+    /// Interfaces of the current network namespace that traffic from outside arrives on.
+    pub interfaces: Vec<String>,
+    /// Sizes of maps that do not exist yet.
+    pub capacity: Capacity,
+    /// Load the object whose programs log.
+    pub trace: bool,
+}
+
+/// The loaded programs and their maps.
+#[derive(Debug)]
+pub struct Plane {
+    pins: BpfDir,
+    cgroup: Cgroup,
+    interfaces: Vec<String>,
+    programs: Programs,
+    maps: Maps,
+}
+
+/// What opening found.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct OpenReport {
+    /// Maps were there already, with what an earlier manager wrote.
+    pub adopted: bool,
+    /// Maps that keep another size than the one asked for.
+    pub sizes: Vec<SizeMismatch>,
+    /// The pins are in a mount namespace of this process's own: they, and with them all programs,
+    /// go when its last process ends.
+    pub private_mounts: bool,
+}
+
+/// A map that has another size than the one asked for. It keeps it until the next uninstall.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SizeMismatch {
+    /// Its name.
+    pub map: &'static str,
+    /// Entries it can hold.
+    pub actual: u32,
+    /// Entries asked for.
+    pub wanted: u32,
+}
+
+/// One program of this plane.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ProgramStats {
+    /// Its name.
+    pub program: &'static str,
+    /// Its id in the kernel.
+    pub id: u32,
+    /// Times it ran while statistics were enabled.
+    pub runs: u64,
+    /// Nanoseconds it ran then.
+    pub nanoseconds: u64,
+    /// Instructions the verifier looked at.
+    pub verified_instructions: u32,
+}
+
+/// Statistics are enabled, for all programs of the machine, until this is dropped.
+#[derive(Debug)]
+#[must_use = "dropping this disables statistics"]
+pub struct StatsGuard {
+    _enabled: OwnedFd,
+}
+
+impl Plane {
+    /// Makes or reopens the maps and loads the programs; attaches nothing. With
+    /// [`Options::trace`] the third answer is what they log.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when another weft serves the cgroup, [`Error::Program`] with the
+    /// verifier's log, and what else [`Error`] lists.
+    pub fn open(options: Options) -> Result<(Self, OpenReport, Option<TraceLog>), Error> {
+        let cgroup = Cgroup::resolve(&options.cgroup)?;
+        let pins = BpfDir::create(&options.state)?;
+        cgroup::refuse_other_weft(&cgroup, &pins)?;
+        let adopted = pins.map(maps::SERVICES).exists();
+        let (mut ebpf, programs) = object::load(&pins, &options.capacity, options.trace)?;
+        let trace = options
+            .trace
+            .then(|| TraceLog::open(&mut ebpf))
+            .transpose()?;
+        let maps = Maps::open(&pins)?;
+        let report = OpenReport {
+            adopted,
+            sizes: size_mismatches(&maps, &options.capacity),
+            private_mounts: private_mounts(),
+        };
+        let plane = Self {
+            pins,
+            cgroup,
+            interfaces: options.interfaces,
+            programs,
+            maps,
+        };
+        Ok((plane, report, trace))
+    }
+
+    /// Attaches the programs, in place of those an earlier manager attached, and removes links
+    /// that are not wanted any more. Afterwards there is exactly one program of ours per hook.
+    /// Can be called again, for instance after an interface was made anew.
+    ///
+    /// # Errors
+    /// [`Error::Bpf`] and [`Error::NoInterface`]; what was attached by then stays.
+    pub fn attach(&self) -> Result<AttachReport, Error> {
+        attach::attach(&self.pins, &self.programs, &self.cgroup, &self.interfaces)
+    }
+
+    /// Applies steps to the maps, strictly in order.
+    ///
+    /// # Errors
+    /// The step that could not be applied; those before it were, those after it were not.
+    pub fn apply(&self, ops: &[MapOp]) -> Result<Applied, ApplyError> {
+        apply::apply(&self.maps, ops)
+    }
+
+    /// The maps.
+    pub fn maps(&self) -> &Maps {
+        &self.maps
+    }
+
+    /// The pin directory.
+    pub fn pins(&self) -> &BpfDir {
+        &self.pins
+    }
+
+    /// The cgroup served.
+    pub fn cgroup(&self) -> &Cgroup {
+        &self.cgroup
+    }
+
+    /// The events the programs report. One reader at a time: two would share them.
+    ///
+    /// # Errors
+    /// [`Error::Bpf`].
+    pub fn events(&self) -> Result<Events, Error> {
+        Events::open(&self.pins)
+    }
+
+    /// All sockets of pools. As a side effect the kernel adds what live connections have sent and
+    /// received so far to `EDGES`.
+    ///
+    /// # Errors
+    /// [`Error::Bpf`] and [`Error::Malformed`].
+    pub fn sockets(&self) -> Result<Vec<SocketRecord>, Error> {
+        let program = self.program(programs::ITER_SOCKETS)?;
+        iterate::sockets(program, self.maps.sockets.as_fd())
+    }
+
+    /// Makes the kernel forget datagram flows to backends that are gone.
+    ///
+    /// # Errors
+    /// [`Error::Bpf`].
+    pub fn sweep_udp(&self) -> Result<(), Error> {
+        iterate::run(
+            self.program(programs::ITER_UDP)?,
+            self.maps.udp_flows.as_fd(),
+        )
+        .map(drop)
+        .map_err(Error::bpf("run iterator", programs::ITER_UDP))
+    }
+
+    /// The programs, and how long they ran while statistics were enabled.
+    ///
+    /// # Errors
+    /// [`Error::Bpf`].
+    pub fn program_stats(&self) -> Result<Vec<ProgramStats>, Error> {
+        let stats = |(program, fd): (&&'static str, &OwnedFd)| {
+            let info = sys::object::program_info(fd.as_fd())
+                .map_err(Error::bpf("describe program", *program))?;
+            Ok(ProgramStats {
+                program,
+                id: info.id,
+                runs: info.runs,
+                nanoseconds: info.run_time,
+                verified_instructions: info.verified_instructions,
+            })
+        };
+        self.programs.iter().map(stats).collect()
+    }
+
+    /// A program, for running it on test input.
+    ///
+    /// # Errors
+    /// [`Error::NoProgram`].
+    pub fn program(&self, name: &'static str) -> Result<BorrowedFd<'_>, Error> {
+        let program = self
+            .programs
+            .get(name)
+            .ok_or(Error::NoProgram { program: name })?;
+        Ok(program.as_fd())
+    }
+}
+
+/// Makes the kernel measure the run time of all programs (some nanoseconds per run) until the
+/// guard is dropped.
+///
+/// # Errors
+/// [`Error::Bpf`].
+pub fn enable_stats() -> Result<StatsGuard, Error> {
+    let enabled =
+        sys::object::enable_stats().map_err(Error::bpf("enable", "program statistics"))?;
+    Ok(StatsGuard { _enabled: enabled })
+}
+
+fn size_mismatches(maps: &Maps, capacity: &Capacity) -> Vec<SizeMismatch> {
+    let actual = [
+        maps.services.capacity(),
+        maps.service_state.capacity(),
+        maps.backends.capacity(),
+        maps.backend_state.capacity(),
+        maps.slots.capacity(),
+        maps.workloads.capacity(),
+    ];
+    object::sizes(capacity)
+        .into_iter()
+        .zip(actual)
+        .filter(|((_, wanted), actual)| wanted != actual)
+        .map(|((map, wanted), actual)| SizeMismatch {
+            map,
+            actual,
+            wanted,
+        })
+        .collect()
+}
+
+/// Whether this process has another mount namespace than the machine's first process. Not known
+/// counts as no.
+fn private_mounts() -> bool {
+    let namespace = |pid| fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
+    namespace("1").is_some_and(|first| namespace("self") != Some(first))
+}

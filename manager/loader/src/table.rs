@@ -1,0 +1,250 @@
+//! One map with typed keys and values.
+
+use std::{
+    io,
+    marker::PhantomData,
+    ops::Range,
+    os::fd::{AsFd, OwnedFd},
+    path::Path,
+};
+
+use aya::Pod;
+
+use crate::{Error, pins::BpfDir, sys};
+
+/// Elements per batch: large enough that the system call does not matter, small enough for the
+/// kernel to be preempted between two.
+const BATCH: usize = 4096;
+
+/// `ENOTSUPP`, the kernel's own number for "no batches for this type of map".
+const NOT_SUPPORTED: i32 = 524;
+
+/// An open map whose key and value sizes are those of `K` and `V`. Hash and array maps, but not
+/// per-CPU ones.
+#[derive(Debug)]
+pub struct Table<K, V> {
+    name: &'static str,
+    fd: OwnedFd,
+    capacity: u32,
+    types: PhantomData<fn(K) -> V>,
+}
+
+impl<K: Pod, V: Pod> Table<K, V> {
+    /// Opens the map pinned under its name.
+    ///
+    /// # Errors
+    /// [`Error::NoMap`] when it is not pinned, [`Error::Layout`] when its sizes are others.
+    pub(crate) fn open(pins: &BpfDir, name: &'static str) -> Result<Self, Error> {
+        let path = pins.map(name);
+        let fd = open_map(name, &path)?;
+        let info = sys::object::map_info(fd.as_fd()).map_err(Error::bpf("describe map", name))?;
+        if info.key_size as usize != size_of::<K>() || info.value_size as usize != size_of::<V>() {
+            return Err(Error::Layout {
+                map: name,
+                path,
+                key: info.key_size,
+                value: info.value_size,
+                expected_key: size_of::<K>(),
+                expected_value: size_of::<V>(),
+            });
+        }
+        Ok(Self {
+            name,
+            fd,
+            capacity: info.max_entries,
+            types: PhantomData,
+        })
+    }
+
+    /// The map's name.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// How many entries the map can hold.
+    pub fn capacity(&self) -> u32 {
+        self.capacity
+    }
+
+    /// The value of `key`.
+    ///
+    /// # Errors
+    /// What the kernel answered.
+    pub fn value(&self, key: &K) -> io::Result<Option<V>> {
+        let mut value = [zero::<V>()];
+        // SAFETY: `open` compared the sizes of `K` and `V` with the map's, and it is not per-CPU.
+        let found = unsafe { sys::map::lookup(self.fd.as_fd(), key, &mut value) }?;
+        Ok(found.then_some(value[0]))
+    }
+
+    /// Inserts or replaces one entry.
+    ///
+    /// # Errors
+    /// What the kernel answered; `E2BIG` when the map is full.
+    pub fn put(&self, key: &K, value: &V) -> io::Result<()> {
+        // SAFETY: `open` compared the sizes of `K` and `V` with the map's.
+        unsafe { sys::map::update(self.fd.as_fd(), key, value) }
+    }
+
+    /// Removes one entry; false when there was none.
+    ///
+    /// # Errors
+    /// What the kernel answered.
+    pub fn delete(&self, key: &K) -> io::Result<bool> {
+        // SAFETY: `open` compared the size of `K` with the map's.
+        unsafe { sys::map::delete(self.fd.as_fd(), key) }
+    }
+
+    /// Inserts or replaces entries in order.
+    ///
+    /// # Errors
+    /// How many entries were written, and what stopped the next one.
+    pub(crate) fn put_all(&self, keys: &[K], values: &[V]) -> Result<(), (usize, io::Error)> {
+        assert_eq!(keys.len(), values.len(), "one value per key");
+        let mut done = 0;
+        for (keys, values) in keys.chunks(BATCH).zip(values.chunks(BATCH)) {
+            self.put_chunk(keys, values)
+                .map_err(|(count, error)| (done + count, error))?;
+            done += keys.len();
+        }
+        Ok(())
+    }
+
+    fn put_chunk(&self, keys: &[K], values: &[V]) -> Result<(), (usize, io::Error)> {
+        if keys.len() > 1 {
+            // SAFETY: `open` compared the sizes; `put_all` made the slices of one length.
+            match unsafe { sys::map::update_batch(self.fd.as_fd(), keys, values) } {
+                Err((0, error)) if unsupported(&error) => {}
+                result => return result,
+            }
+        }
+        for (index, (key, value)) in keys.iter().zip(values).enumerate() {
+            self.put(key, value).map_err(|error| (index, error))?;
+        }
+        Ok(())
+    }
+
+    /// All entries, in the map's order (for arrays: by index, zero values included). Entries
+    /// changed meanwhile may be missed or seen twice.
+    ///
+    /// # Errors
+    /// What the kernel answered.
+    pub fn entries(&self) -> io::Result<Vec<(K, V)>> {
+        let mut entries = Vec::new();
+        match self.read_after(None, usize::MAX, &mut entries) {
+            Err(error) if unsupported(&error) => self.walk(),
+            result => result.map(|()| entries),
+        }
+    }
+
+    /// How many entries there are. Reads the whole map.
+    ///
+    /// # Errors
+    /// What the kernel answered.
+    pub fn count(&self) -> io::Result<u32> {
+        let mut count = 0u32;
+        let mut key: Option<K> = None;
+        // Bounded, since a walk over a hash that changes may begin anew.
+        while count < self.capacity {
+            // SAFETY: `open` compared the size of `K` with the map's.
+            key = unsafe { sys::map::next_key(self.fd.as_fd(), key.as_ref()) }?;
+            if key.is_none() {
+                break;
+            }
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    /// Reads entries after `cursor` until the end of the map or until there are `limit`.
+    fn read_after(
+        &self,
+        cursor: Option<u32>,
+        limit: usize,
+        entries: &mut Vec<(K, V)>,
+    ) -> io::Result<()> {
+        let mut cursor = cursor;
+        let mut keys = vec![zero::<K>(); BATCH.min(limit)];
+        let mut values = vec![zero::<V>(); BATCH.min(limit)];
+        while entries.len() < limit {
+            // SAFETY: `open` compared the sizes; both slices are resized together.
+            let found = match unsafe {
+                sys::map::lookup_batch(self.fd.as_fd(), cursor, &mut keys, &mut values)
+            } {
+                Err(error) if error.raw_os_error() == Some(libc::ENOSPC) => {
+                    let length = keys.len() * 2;
+                    keys.resize(length, zero());
+                    values.resize(length, zero());
+                    continue;
+                }
+                result => result?,
+            };
+            let count = found.count.min(limit - entries.len());
+            entries.extend(
+                keys[..count]
+                    .iter()
+                    .copied()
+                    .zip(values[..count].iter().copied()),
+            );
+            cursor = found.cursor;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// All entries one by one, for maps without batches.
+    fn walk(&self) -> io::Result<Vec<(K, V)>> {
+        let mut entries = Vec::new();
+        let mut key: Option<K> = None;
+        while entries.len() < self.capacity as usize {
+            // SAFETY: `open` compared the size of `K` with the map's.
+            key = unsafe { sys::map::next_key(self.fd.as_fd(), key.as_ref()) }?;
+            let Some(key) = &key else { break };
+            if let Some(value) = self.value(key)? {
+                entries.push((*key, value));
+            }
+        }
+        Ok(entries)
+    }
+}
+
+impl<V: Pod> Table<u32, V> {
+    /// The values of an array at `range`, cut to the array's size.
+    ///
+    /// # Errors
+    /// What the kernel answered.
+    pub fn range(&self, range: Range<u32>) -> io::Result<Vec<V>> {
+        let end = range.end.min(self.capacity);
+        let Some(length) = end.checked_sub(range.start).filter(|length| *length > 0) else {
+            return Ok(Vec::new());
+        };
+        let mut entries = Vec::with_capacity(length as usize);
+        self.read_after(range.start.checked_sub(1), length as usize, &mut entries)?;
+        Ok(entries.into_iter().map(|(_, value)| value).collect())
+    }
+}
+
+/// Opens a pinned map of any type.
+pub(crate) fn open_map(name: &'static str, path: &Path) -> Result<OwnedFd, Error> {
+    sys::object::find(path)
+        .map_err(Error::bpf("open map", name))?
+        .ok_or_else(|| Error::NoMap {
+            map: name,
+            path: path.to_owned(),
+        })
+}
+
+/// A value of zeroes.
+pub(crate) fn zero<T: Pod>() -> T {
+    // SAFETY: `Pod` types are plain integers, for which zero is a value.
+    unsafe { std::mem::zeroed() }
+}
+
+fn unsupported(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(NOT_SUPPORTED | libc::EOPNOTSUPP | libc::EINVAL)
+    )
+}
