@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bench;
 mod build;
 mod check;
 mod ebpf;
@@ -39,6 +40,8 @@ enum Task {
     BuildEbpf(ebpf::Args),
     /// Build the kernel objects and the weft binary.
     Build(build::Args),
+    /// Measure what the mesh costs, as ratios to the same thing without it (needs root).
+    Bench(bench::Args),
     /// All checks that need no kernel: format, lints, documentation, tidy.
     Check {
         #[command(flatten)]
@@ -70,6 +73,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Setup { install } => setup::run(&sh, install)?,
         Task::BuildEbpf(args) => ebpf::run(&sh, &args)?,
         Task::Build(args) => build::run(&sh, &args)?,
+        Task::Bench(args) => return bench::run(&sh, &args),
         Task::Check { install } => check::run(&sh, install)?,
         Task::Tidy => tidy::run(&sh)?,
         Task::Test(args) => test::run(&sh, &args)?,

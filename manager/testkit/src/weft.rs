@@ -236,6 +236,12 @@ impl Weft {
 }
 
 impl WeftOptions {
+    /// Another binary than the one beside the running program.
+    pub fn binary(mut self, binary: &Path) -> Self {
+        binary.clone_into(&mut self.binary);
+        self
+    }
+
     /// Another address for the admin port.
     pub fn admin(mut self, admin: SocketAddr) -> Self {
         self.admin = admin;

@@ -1,0 +1,176 @@
+//! A large mesh: time and memory to load it, and to change one thing in it.
+
+use std::{
+    fmt::Write as _,
+    net::{Ipv4Addr, SocketAddr},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use weft_testkit::{Metrics, Place, PolicyDirectory, Weft, client, manifest, server::Echo};
+
+use super::{Effort, arena::Arena, rows::Row};
+
+/// Changes that are timed.
+const CHANGES: usize = 20;
+
+/// Address and port of the service that is changed.
+const PROBE: (Ipv4Addr, u16) = (Ipv4Addr::new(10, 97, 0, 1), 80);
+
+const PROBE_FILE: &str = "probe.yaml";
+
+/// Rows `load-1m` and `change-1m` (of the size that `effort` says, which the units name).
+pub(super) fn measure(arena: &Arena, effort: &Effort, rows: &mut Vec<Row>) -> Result<()> {
+    let (services, endpoints) = effort.large;
+    let policy = PolicyDirectory::new(arena.rig.directory().join("large"))?;
+    write_services(&policy, services, endpoints)?;
+    let place = Place::outside(&arena.server);
+    let listen = |name: &str| {
+        Echo::start(
+            &place,
+            SocketAddr::from((Ipv4Addr::new(10, 88, 0, 2), 0)),
+            name,
+        )
+    };
+    let (even, odd) = (listen("even")?, listen("odd")?);
+    policy.write(PROBE_FILE, &probe_yaml(even.address().port()))?;
+
+    let size = format!("{services} services with {endpoints} endpoints each");
+    let total = services * endpoints;
+    let begin = Instant::now();
+    let mesh = Weft::on(&arena.rig, Place::outside(&arena.client), policy.path())?
+        .binary(&arena.binary)
+        .argument("--max-backends")
+        .argument(&(total + total / 4).max(65_536).to_string())
+        .argument("--max-services")
+        .argument(&(services + services / 2).to_string())
+        .patience(Duration::from_secs(180))
+        .start()?;
+    await_greeting(arena, "even", begin)?;
+    let seconds = begin.elapsed().as_secs_f64();
+    let alone = |name: &str, what: &str, values: &[f64]| {
+        Row::alone(name, &format!("{what}, {size}"), values)
+    };
+    rows.push(alone("load-1m", "seconds from start to effect", &[seconds]));
+    let (resident, peak) = memory(mesh.pid().context("weft has ended")?)?;
+    rows.push(alone(
+        "load-1m-memory",
+        "megabytes resident after loading",
+        &[resident],
+    ));
+    rows.push(alone(
+        "load-1m-memory-peak",
+        "megabytes resident at most",
+        &[peak],
+    ));
+
+    let before = mesh.scrape()?;
+    let mut times = Vec::new();
+    for change in 0..CHANGES {
+        let server = if change % 2 == 0 { &odd } else { &even };
+        let name = if change % 2 == 0 { "odd" } else { "even" };
+        let yaml = probe_yaml(server.address().port());
+        let begin = Instant::now();
+        policy.write(PROBE_FILE, &yaml)?;
+        times.push(await_greeting(arena, name, begin)?.as_secs_f64() * 1e3);
+        // Later than any pause a manager may make to gather changes.
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    rows.push(alone(
+        "change-1m",
+        "milliseconds from rename of the file to the first connection with the new backend",
+        &times,
+    ));
+    report(&before, &mesh.scrape()?, &size, rows);
+    Ok(())
+}
+
+/// What the manager says itself of the changes.
+fn report(before: &Metrics, after: &Metrics, size: &str, rows: &mut Vec<Row>) {
+    let grown = |name: &str| {
+        let (from, to) = (before.sum(name, &[]), after.sum(name, &[]));
+        to.map(|to| to - from.unwrap_or(0.0))
+    };
+    let effect = "weft_config_effect_seconds";
+    let count = grown(&format!("{effect}_count")).unwrap_or(0.0);
+    if count == 0.0 {
+        return;
+    }
+    if let Some(sum) = grown(&format!("{effect}_sum")) {
+        let unit = format!("milliseconds from event to last map write as the manager says, {size}");
+        rows.push(Row::alone("change-1m-manager", &unit, &[sum / count * 1e3]));
+    }
+    if let Some(writes) = grown("weft_map_writes_total") {
+        let unit = format!("map entries written per change, {size}");
+        rows.push(Row::alone("change-1m-writes", &unit, &[writes / count]));
+    }
+}
+
+/// Connects until the server of that name answers; gives the time since `begin`.
+fn await_greeting(arena: &Arena, name: &'static str, begin: Instant) -> Result<Duration> {
+    arena.meshed.run(move || {
+        let mut last = String::new();
+        while begin.elapsed() < Duration::from_secs(60) {
+            match client::greeting(SocketAddr::from(PROBE), Duration::from_secs(1)) {
+                Ok(greeting) if greeting == name => return Ok(begin.elapsed()),
+                Ok(greeting) => last = greeting,
+                Err(error) => last = error.to_string(),
+            }
+        }
+        bail!("the change had no effect after a minute; last answer: {last}")
+    })
+}
+
+fn write_services(policy: &PolicyDirectory, services: u32, endpoints: u32) -> Result<()> {
+    for number in 0..services {
+        let [_, a, b, c] = number.to_be_bytes();
+        let mut yaml = String::new();
+        writeln!(
+            yaml,
+            "apiVersion: v1\nkind: Service\nmetadata: {{name: s{number}, namespace: large}}\n\
+             spec:\n  clusterIP: 10.{}.{b}.{c}\n  ports: [{{name: p, port: 80, targetPort: 8080}}]\n\
+             ---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata:\n  \
+             name: s{number}-a\n  namespace: large\n  \
+             labels: {{kubernetes.io/service-name: s{number}}}\naddressType: IPv4\n\
+             ports: [{{name: p, port: 8080}}]\nendpoints:",
+            100 + a
+        )?;
+        for endpoint in 0..endpoints {
+            let [x, y, z, w] = (number * endpoints + endpoint).to_be_bytes();
+            // Nobody dials these; 11.0.0.0/8 has no route in the rig.
+            let address = Ipv4Addr::new(11 + x, y, z, w);
+            writeln!(
+                yaml,
+                "- addresses: [\"{address}\"]\n  conditions: {{ready: true}}"
+            )?;
+        }
+        policy.write(&format!("s{number:05}.yaml"), &yaml)?;
+    }
+    Ok(())
+}
+
+fn probe_yaml(target: u16) -> String {
+    manifest::Service::new("large", "probe")
+        .address(PROBE.0)
+        .tcp("p", PROBE.1, target)
+        .backend("v1", &[Ipv4Addr::new(10, 88, 0, 2).into()])
+        .without_pods()
+        .yaml()
+}
+
+/// Resident memory of a process now and at most, in megabytes.
+fn memory(pid: u32) -> Result<(f64, f64)> {
+    let path = format!("/proc/{pid}/status");
+    let status = std::fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
+    let of = |name: &str| -> Option<f64> {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        let kilobytes: f64 = line.split_ascii_whitespace().next()?.parse().ok()?;
+        Some(kilobytes / 1024.0)
+    };
+    let found = (of("VmRSS:"), of("VmHWM:"));
+    let (Some(now), Some(most)) = found else {
+        bail!("{path} has no memory figures");
+    };
+    ensure!(most >= now * 0.9, "{path} makes no sense");
+    Ok((now, most))
+}
