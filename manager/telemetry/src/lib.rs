@@ -34,6 +34,11 @@ pub mod histogram;
 
 pub mod events;
 
+/// Kernel types that are part of this crate's interface.
+pub use weft_abi::{
+    Counter, EdgeKey, EdgeValue, Event, EventKind, HISTOGRAM_BUCKETS, Protocol, ServiceState,
+};
+
 pub use events::{Cause, FlowEvent, RecentEvent, RecentEvents};
 pub use exposition::Format;
 pub use family::{Kind, MetricFamily};
