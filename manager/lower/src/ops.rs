@@ -44,6 +44,11 @@ impl Default for Capacity {
 impl Capacity {
     /// Sizes that go with a number of backends and of frontends.
     pub const fn for_backends(backends: u32, services: u32) -> Self {
-        Self { services, backends, slots: backends.saturating_mul(4), workloads: backends }
+        Self {
+            services,
+            backends,
+            slots: backends.saturating_mul(4),
+            workloads: backends,
+        }
     }
 }
