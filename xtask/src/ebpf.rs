@@ -67,8 +67,8 @@ pub(crate) fn build(sh: &Shell, toolchain: &Toolchain) -> Result<Vec<PathBuf>> {
 }
 
 /// Where the object without tracing is left.
-pub(crate) fn object(sh: &Shell) -> PathBuf {
-    folder(sh).join(OBJECTS[0].name)
+pub(crate) fn object() -> PathBuf {
+    folder().join(OBJECTS[0].name)
 }
 
 /// Clippy over the kernel half.
@@ -105,7 +105,7 @@ fn build_object(sh: &Shell, toolchain: &Toolchain, object: &Object) -> Result<Pa
         let bytes =
             fs::read(&built).with_context(|| format!("no object at {}", built.display()))?;
         atomics::check(&bytes).with_context(|| object.name)?;
-        let destination = folder(sh).join(object.name);
+        let destination = folder().join(object.name);
         write_if_changed(&destination, &bytes)?;
         Ok(destination)
     })
@@ -166,8 +166,9 @@ fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<()> {
     fs::rename(&new, path).with_context(|| format!("cannot write {}", path.display()))
 }
 
-fn folder(sh: &Shell) -> PathBuf {
-    workspace::target(sh).join("bpf")
+/// Below the root wherever cargo's target directory is: `bpftool` and the loader look there.
+fn folder() -> PathBuf {
+    workspace::root().join("target/bpf")
 }
 
 fn target(sh: &Shell) -> PathBuf {

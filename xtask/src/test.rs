@@ -70,8 +70,9 @@ fn run_tests(sh: &Shell, filter: Option<&str>) -> Result<Summary> {
     for line in BufReader::new(output).split(b'\n') {
         let line = line.context("the output of the tests ended early")?;
         let line = String::from_utf8_lossy(&line);
-        summary.read(&line);
-        writeln!(std::io::stdout(), "{line}").context("nobody reads the output")?;
+        if summary.read(&line) {
+            writeln!(std::io::stdout(), "{line}").context("nobody reads the output")?;
+        }
     }
     summary.finish(
         child

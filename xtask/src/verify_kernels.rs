@@ -71,7 +71,7 @@ pub(crate) fn run(sh: &Shell, args: &Args) -> Result<ExitCode> {
         Some(object) => object.clone(),
         None => {
             ebpf::build(sh, &setup::toolchain(sh, args.install)?)?;
-            ebpf::object(sh)
+            ebpf::object()
         }
     };
     let folder = workspace::target(sh).join("kernels");

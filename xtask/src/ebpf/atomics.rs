@@ -9,22 +9,24 @@ use anyhow::{Context, Result, bail};
 const ATOMIC: [u8; 2] = [0xc3, 0xdb];
 /// Load of a 64-bit immediate: the one instruction of two words.
 const LOAD_IMMEDIATE: u8 = 0x18;
-const FETCH: u32 = 1;
+/// Immediates of the two adds; other atomics are always what they were written as.
+const ADD: u32 = 0;
+const FETCH_ADD: u32 = 1;
 const EXECUTABLE: u64 = 4;
 
-/// How many atomic instructions an object has.
+/// How many atomic adds an object has.
 #[derive(Default, PartialEq, Eq, Debug)]
-struct Atomics {
+struct Adds {
     plain: usize,
     fetching: usize,
 }
 
-/// Fails for an object with atomics none of which returns a value: round robin needs one.
+/// Fails for an object with atomic adds none of which returns a value: round robin needs one.
 pub(super) fn check(object: &[u8]) -> Result<()> {
     let found = count(object).context("not an ELF object for eBPF")?;
     if found.plain > 0 && found.fetching == 0 {
         bail!(
-            "{} atomic instructions and none returns the old value; the compiler dropped the \
+            "{} atomic adds and none returns the old value; the compiler dropped the \
              fetch of ebpf/src/atomic.rs, use AcqRel there",
             found.plain
         );
@@ -32,27 +34,26 @@ pub(super) fn check(object: &[u8]) -> Result<()> {
     Ok(())
 }
 
-fn count(object: &[u8]) -> Option<Atomics> {
-    let mut atomics = Atomics::default();
+fn count(object: &[u8]) -> Option<Adds> {
+    let mut adds = Adds::default();
     for code in executable_sections(object)? {
-        count_section(code, &mut atomics);
+        count_section(code, &mut adds);
     }
-    Some(atomics)
+    Some(adds)
 }
 
-fn count_section(code: &[u8], atomics: &mut Atomics) {
+fn count_section(code: &[u8], adds: &mut Adds) {
     let mut words = code.chunks_exact(8);
     while let Some(word) = words.next() {
         let immediate = u32::from_le_bytes([word[4], word[5], word[6], word[7]]);
         if word[0] == LOAD_IMMEDIATE {
             words.next();
         } else if ATOMIC.contains(&word[0]) {
-            let counter = if immediate & FETCH == 0 {
-                &mut atomics.plain
-            } else {
-                &mut atomics.fetching
-            };
-            *counter += 1;
+            match immediate {
+                ADD => adds.plain += 1,
+                FETCH_ADD => adds.fetching += 1,
+                _ => {}
+            }
         }
     }
 }
@@ -106,14 +107,15 @@ mod tests {
     }
 
     const PLAIN: [u8; 8] = [0xdb, 0x90, 0, 0, 0, 0, 0, 0];
+    const EXCHANGE: [u8; 8] = [0xdb, 0x90, 0, 0, 0xe1, 0, 0, 0];
     const FETCHING: [u8; 8] = [0xdb, 0x90, 0, 0, 1, 0, 0, 0];
 
     #[test]
     fn an_object_that_lost_its_fetch_is_refused() {
-        let refusal = check(&object(&[PLAIN, PLAIN].concat()))
+        let refusal = check(&object(&[PLAIN, PLAIN, EXCHANGE].concat()))
             .unwrap_err()
             .to_string();
-        assert!(refusal.starts_with("2 atomic instructions"), "{refusal}");
+        assert!(refusal.starts_with("2 atomic adds"), "{refusal}");
     }
 
     #[test]
@@ -127,7 +129,7 @@ mod tests {
         let load = [0x18, 0, 0, 0, 0, 0, 0, 0];
         assert_eq!(
             count(&object(&[load, PLAIN].concat())),
-            Some(Atomics::default())
+            Some(Adds::default())
         );
     }
 

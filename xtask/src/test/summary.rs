@@ -1,10 +1,13 @@
 //! Counts over the output of many test programs.
 
-use std::fmt::{self, Display, Formatter};
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Display, Formatter},
+};
 
-/// What a test prints, on a line of its own and followed by the reason, when it cannot run here.
-/// It then passes as far as its test program is concerned.
-const SKIPPED: &str = "SKIPPED: ";
+/// What a test prints, followed by the reason, when it cannot run here. As far as its test program
+/// is concerned it then passes.
+const SKIPPED: &str = "skipped: ";
 
 /// How all tests together ended.
 #[derive(Default, Debug)]
@@ -14,21 +17,45 @@ pub(super) struct Summary {
     failed: usize,
     skipped: usize,
     failures: Vec<String>,
-    reasons: Vec<String>,
+    /// Reasons by test, one per test that skipped itself.
+    reasons: BTreeMap<String, String>,
+    /// The test whose captured output is being read, while the output is that of passed tests.
+    passed_test: Option<String>,
     cargo_failed: bool,
 }
 
 impl Summary {
-    /// Takes in one line of output.
-    pub(super) fn read(&mut self, line: &str) {
-        if let Some((_, reason)) = line.split_once(SKIPPED) {
-            self.reasons.push(reason.trim().to_owned());
+    /// Takes in one line of output; tells whether it is worth showing. What passed tests printed
+    /// (`--show-output`) is asked for to learn which of them skipped themselves.
+    pub(super) fn read(&mut self, line: &str) -> bool {
+        if line == "successes:" {
+            self.passed_test = Some(String::new());
+        } else if line == "failures:" {
+            self.passed_test = None;
         } else if let Some(counts) = line.strip_prefix("test result: ") {
+            self.passed_test = None;
             self.add(counts);
+        } else if self.passed_test.is_some() {
+            self.read_captured(line);
         } else if let Some(test) = line.strip_prefix("test ")
             && let Some(name) = test.strip_suffix(" ... FAILED")
         {
             self.failures.push(name.to_owned());
+        }
+        self.passed_test.is_none()
+    }
+
+    fn read_captured(&mut self, line: &str) {
+        let heading = line
+            .strip_prefix("---- ")
+            .and_then(|rest| rest.strip_suffix(" stdout ----"));
+        if let Some(name) = heading {
+            // Two programs may have tests of one name.
+            self.passed_test = Some(format!("{name} #{}", self.programs));
+        } else if let (Some(reason), Some(test)) = (line.strip_prefix(SKIPPED), &self.passed_test) {
+            self.reasons
+                .entry(test.clone())
+                .or_insert_with(|| reason.to_owned());
         }
     }
 
@@ -77,8 +104,9 @@ impl Summary {
 impl Display for Summary {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(f, "\n{} test programs ended", self.programs)?;
-        for reason in &self.reasons {
-            writeln!(f, "skipped: {reason}")?;
+        for (test, reason) in &self.reasons {
+            let name = test.split(" #").next().unwrap_or(test);
+            writeln!(f, "skipped: {name}: {reason}")?;
         }
         for failure in &self.failures {
             writeln!(f, "failed: {failure}")?;
@@ -97,7 +125,9 @@ mod tests {
 
     fn summary(lines: &[&str], success: bool) -> Summary {
         let mut summary = Summary::default();
-        lines.iter().for_each(|line| summary.read(line));
+        for line in lines {
+            summary.read(line);
+        }
         summary.finish(success);
         summary
     }
@@ -142,12 +172,19 @@ mod tests {
 
     #[test]
     fn a_test_that_says_it_skipped_did_not_pass() {
-        let line = "test path ... SKIPPED: tcx needs kernel 6.6, this is 6.1";
-        let summary = summary(&[line, OK], true);
+        let lines = [
+            "successes:",
+            "---- path::tcx stdout ----",
+            "skipped: needs kernel 6.6",
+        ];
+        let summary = summary(
+            &[&lines[..], &lines[2..], &["", "successes:", OK]].concat(),
+            true,
+        );
         assert!(
             summary
                 .to_string()
-                .contains("skipped: tcx needs kernel 6.6"),
+                .contains("skipped: path::tcx: needs kernel 6.6"),
             "{summary}"
         );
         assert!(
@@ -156,5 +193,35 @@ mod tests {
                 .ends_with("2 passed, 0 failed, 2 skipped"),
             "{summary}"
         );
+    }
+
+    #[test]
+    fn a_failed_test_is_not_counted_as_skipped() {
+        let lines = [
+            "failures:",
+            "---- path::tcx stdout ----",
+            "skipped: one of two",
+            OK,
+        ];
+        assert!(
+            summary(&lines, false)
+                .to_string()
+                .ends_with("3 passed, 0 failed, 1 skipped")
+        );
+    }
+
+    #[test]
+    fn what_passed_tests_printed_is_not_shown() {
+        let mut summary = Summary::default();
+        let lines = [
+            "test a ... ok",
+            "successes:",
+            "---- a stdout ----",
+            "noise",
+            "failures:",
+            OK,
+        ];
+        let shown = lines.map(|line| summary.read(line));
+        assert_eq!(shown, [true, false, false, false, true, true]);
     }
 }
