@@ -38,6 +38,7 @@ const TABLE: [Row; 14] = [
             "k8s-openapi",
             "saphyr-parser",
             "serde",
+            "serde_ignored",
             "serde_json",
             "serde_path_to_error",
             "thiserror",
@@ -56,7 +57,7 @@ const TABLE: [Row; 14] = [
     Row {
         name: "weft-lower",
         ours: &["weft-abi", "weft-model"],
-        outside: &[],
+        outside: &["serde", "serde_json", "thiserror"],
     },
     Row {
         name: "weft-loader",
@@ -66,6 +67,7 @@ const TABLE: [Row; 14] = [
             "aya-log",
             "btf-rs",
             "libc",
+            "log",
             "netlink-packet-core",
             "netlink-packet-sock-diag",
             "netlink-sys",

@@ -11,7 +11,8 @@ pub(super) fn check(workspace: &Workspace, sources: &[Source], problems: &mut Pr
     for package in &workspace.foreign {
         let name = &package.name;
         let licence = package.licence.as_deref().unwrap_or("none declared");
-        if !is_allowed(licence, &allowed) {
+        let excepted = exception(&deny.text, name);
+        if !is_allowed(licence, &[&allowed[..], &excepted].concat()) {
             problems.push(format!(
                 "{name}: licence '{licence}' is not allowed in deny.toml"
             ));
@@ -31,6 +32,18 @@ fn allowed(deny: &str) -> Vec<&str> {
     let list = section.split_once("allow = [").map_or("", |(_, rest)| rest);
     let list = list.split_once(']').map_or("", |(list, _)| list);
     list.split('"').skip(1).step_by(2).collect()
+}
+
+/// The quoted words of `{ allow = [...], crate = "name" }` for one package.
+fn exception<'a>(deny: &'a str, name: &str) -> Vec<&'a str> {
+    let end = format!("], crate = \"{name}\" }},");
+    let line = deny.lines().find_map(|line| line.trim().strip_suffix(&end));
+    let list = line.and_then(|line| line.strip_prefix("{ allow = ["));
+    list.unwrap_or_default()
+        .split('"')
+        .skip(1)
+        .step_by(2)
+        .collect()
 }
 
 /// Whether an SPDX expression can be met with the allowed licences. AND binds before OR; `/` is
@@ -122,5 +135,12 @@ mod tests {
     fn the_allowed_licences_are_those_of_deny_toml() {
         let deny = "[bans]\nallow = [\"no\"]\n[licenses]\nallow = [\n  \"MIT\",\n  \"ISC\",\n]\n";
         assert_eq!(allowed(deny), ["MIT", "ISC"]);
+    }
+
+    #[test]
+    fn an_exception_is_for_one_package() {
+        let deny = "exceptions = [\n    { allow = [\"LGPL-2.1\"], crate = \"btf\" },\n]\n";
+        assert_eq!(exception(deny, "btf"), ["LGPL-2.1"]);
+        assert!(exception(deny, "btf-derive").is_empty());
     }
 }
