@@ -5,6 +5,7 @@
 mod bench;
 mod build;
 mod check;
+mod demo;
 mod ebpf;
 mod fuzz;
 mod say;
@@ -42,6 +43,11 @@ enum Task {
     Build(build::Args),
     /// Measure what the mesh costs, as ratios to the same thing without it (needs root).
     Bench(bench::Args),
+    /// Set up, build, and show the mesh at work on real processes (needs root).
+    Demo(demo::Args),
+    /// One server of the demo.
+    #[command(hide = true)]
+    Serve(demo::serve::Args),
     /// All checks that need no kernel: format, lints, documentation, tidy.
     Check {
         #[command(flatten)]
@@ -74,6 +80,8 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::BuildEbpf(args) => ebpf::run(&sh, &args)?,
         Task::Build(args) => build::run(&sh, &args)?,
         Task::Bench(args) => return bench::run(&sh, &args),
+        Task::Demo(args) => return demo::run(&sh, &args),
+        Task::Serve(args) => demo::serve::run(&args)?,
         Task::Check { install } => check::run(&sh, install)?,
         Task::Tidy => tidy::run(&sh)?,
         Task::Test(args) => test::run(&sh, &args)?,

@@ -146,7 +146,15 @@ const TABLE: [Row; 14] = [
 ];
 
 /// What tests and tools may use beside our crates.
-const TOOLS: &[&str] = &["anyhow", "clap", "libc", "rustix", "serde_json", "xshell"];
+const TOOLS: &[&str] = &[
+    "anyhow",
+    "clap",
+    "libc",
+    "rustix",
+    "serde_json",
+    "signal-hook",
+    "xshell",
+];
 
 /// Who may depend on aya: bpf(2) has one owner. The same as in deny.toml.
 const AYA: [&str; 4] = ["aya-log", "bpf-tests", "weft-abi", "weft-loader"];
