@@ -31,18 +31,29 @@ static ZERO: EdgeValue = EdgeValue {
 /// The edge a socket's connection counts for, made when new; `None` when the map is full.
 #[inline(always)]
 pub(crate) fn edge_of(info: &SocketInfo) -> Option<*mut EdgeValue> {
+    edge(info.source, info.service, info.destination, info.protocol)
+}
+
+/// The edge between two workloads through a service.
+#[inline(always)]
+pub(crate) fn edge(
+    source: u32,
+    service: u32,
+    destination: u32,
+    protocol: u8,
+) -> Option<*mut EdgeValue> {
     let mut key = MaybeUninit::<EdgeKey>::uninit();
     let to = key.as_mut_ptr();
     // SAFETY: every byte of the key is written. The protocol and the zeroes after it as one word:
     // zeroing three bytes is a call of memset, which libbpf loads as a global function and the
     // verifier refuses.
     let key = unsafe {
-        (*to).source = info.source;
-        (*to).service = info.service;
-        (*to).destination = info.destination;
+        (*to).source = source;
+        (*to).service = service;
+        (*to).destination = destination;
         write_volatile(
             (&raw mut (*to).protocol).cast::<u32>(),
-            u32::from(info.protocol).to_le(),
+            u32::from(protocol).to_le(),
         );
         &*to
     };

@@ -44,6 +44,10 @@ pub(crate) static UDP_FLOWS: SkStorage<UdpFlows> = SkStorage::new();
 #[btf_map]
 pub(crate) static FLOWS: LruHashMap<FlowKey, FlowValue, 65536> = LruHashMap::new();
 
+/// What this node masquerades as: IPv4, IPv6.
+#[btf_map]
+pub(crate) static NODE_ADDRESS: Array<Address, 2> = Array::new();
+
 #[btf_map]
 pub(crate) static EDGES: HashMap<EdgeKey, EdgeValue, 16384, NO_PREALLOC> = HashMap::new();
 

@@ -22,6 +22,8 @@ pub mod maps {
     pub const UDP_FLOWS: &str = "UDP_FLOWS";
     /// LRU hash of `FlowKey` to `FlowValue`.
     pub const FLOWS: &str = "FLOWS";
+    /// Array of two `Address`es: what this node masquerades as, IPv4 and IPv6 (zero: cannot).
+    pub const NODE_ADDRESS: &str = "NODE_ADDRESS";
     /// Hash of `EdgeKey` to `EdgeValue`.
     pub const EDGES: &str = "EDGES";
     /// Ring buffer of `Event`.
@@ -30,7 +32,7 @@ pub mod maps {
     pub const COUNTERS: &str = "COUNTERS";
 
     /// All of the above.
-    pub const ALL: [&str; 13] = [
+    pub const ALL: [&str; 14] = [
         SERVICES,
         SLOTS,
         BACKENDS,
@@ -41,6 +43,7 @@ pub mod maps {
         SOCKETS,
         UDP_FLOWS,
         FLOWS,
+        NODE_ADDRESS,
         EDGES,
         EVENTS,
         COUNTERS,
@@ -73,8 +76,6 @@ pub mod programs {
     pub const TC_EGRESS: &str = "weft_egress";
     /// iter/bpf_sk_storage_map: counts live connections into `EDGES`, lists `SocketRecord`s.
     pub const ITER_SOCKETS: &str = "weft_sockets";
-    /// iter/bpf_sk_storage_map over `UDP_FLOWS`: forgets flows to backends that are gone.
-    pub const ITER_UDP: &str = "weft_udp";
 }
 
 /// Names of read-only settings the manager fills before loading.

@@ -18,10 +18,7 @@ impl Address {
     /// The v4-mapped form of an IPv4 address.
     #[inline(always)]
     pub const fn v4(octets: [u8; 4]) -> Self {
-        let [a, b, c, d] = octets;
-        Self {
-            bytes: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d],
-        }
+        Self::v4_word(u32::from_ne_bytes(octets))
     }
 
     /// An IPv6 address (a v4-mapped one stays what it is).
