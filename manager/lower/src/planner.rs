@@ -129,6 +129,8 @@ struct Pool {
     slots: u32,
     /// Adopted regions that frontends may name until they are rewritten.
     leftovers: Vec<Region>,
+    /// How many frontends named it at adoption; 0 once it has been written.
+    adopted_frontends: usize,
     outlier: Option<Outlier>,
 }
 

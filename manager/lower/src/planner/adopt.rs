@@ -82,6 +82,7 @@ impl Planner {
                 continue;
             }
             let pool = self.adopted_pool(service.id);
+            pool.adopted_frontends += 1;
             if pool.protocol == 0 {
                 pool.protocol = key.protocol;
             }
@@ -133,6 +134,7 @@ impl Planner {
             region: None,
             slots: 0,
             leftovers: Vec::new(),
+            adopted_frontends: 0,
             outlier: None,
         })
     }

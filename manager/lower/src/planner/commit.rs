@@ -83,6 +83,7 @@ impl Planner {
             region: draft.region,
             slots: u32::try_from(draft.slots.len()).expect("they fit in a region"),
             leftovers: Vec::new(),
+            adopted_frontends: 0,
             outlier: pool.port.outlier,
         };
         if let Some(before) = self.pools.insert(draft.id, written) {

@@ -99,18 +99,29 @@ impl Planner {
             key: intent.pools[position].key(service),
             short_name: service.short_name.clone(),
         };
-        // When the maps are newer than the saved registry, a frontend tells which pool this is.
-        for frontend in intent.frontends.iter().filter(|held| held.pool == position) {
-            let held = self.image.services.get(&frontend.key);
-            if let Some(held) = held.filter(|held| held.owner.is_none())
-                && self.registry.claim_unnamed(&name, held.service.id)
-            {
-                return Ok(held.service.id);
-            }
+        if let Some(id) = self.recognise(&name, intent, position) {
+            return Ok(id);
         }
         self.registry
             .name_pool(&name, self.capacity.services)
             .ok_or(Full(maps::SERVICE_STATE))
+    }
+
+    /// When the maps are newer than the saved registry, their frontends tell which pool this is:
+    /// the one that all of its frontends name, and no other frontend does.
+    fn recognise(
+        &mut self,
+        name: &PoolName,
+        intent: &Intent<'_>,
+        position: usize,
+    ) -> Option<u32> {
+        let services = &self.image.services;
+        let frontends = intent.frontends.iter().filter(|held| held.pool == position);
+        let held = || frontends.clone().filter_map(|held| services.get(&held.key));
+        let id = held().find(|held| held.owner.is_none())?.service.id;
+        let naming = held().filter(|held| held.service.id == id).count();
+        let all = self.pools.get(&id).is_some_and(|pool| pool.adopted_frontends == naming);
+        (all && self.registry.claim_unnamed(name, id)).then_some(id)
     }
 
     fn fill_draft(

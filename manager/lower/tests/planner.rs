@@ -1,0 +1,25 @@
+//! The planner against simulated maps.
+
+#[path = "planner/world.rs"]
+mod world;
+
+#[path = "planner/kernel.rs"]
+mod kernel;
+
+#[path = "planner/edits.rs"]
+mod edits;
+
+#[path = "planner/frontends.rs"]
+mod frontends;
+
+#[path = "planner/full.rs"]
+mod full;
+
+#[path = "planner/restart.rs"]
+mod restart;
+
+#[path = "planner/random.rs"]
+mod random;
+
+#[path = "planner/scale.rs"]
+mod scale;
