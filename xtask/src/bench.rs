@@ -57,7 +57,7 @@ enum Suite {
 /// How much of everything.
 #[derive(Clone, Copy)]
 pub(crate) struct Effort {
-    /// Rounds, each with two slices of either side.
+    /// Rounds, each of several short slices of either side.
     rounds: usize,
     /// Connections, or round trips, in one slice.
     slice: u32,
@@ -71,7 +71,7 @@ pub(crate) struct Effort {
 
 const QUICK: Effort = Effort {
     rounds: 9,
-    slice: 600,
+    slice: 150,
     stream: 32 << 20,
     nft_sizes: &[10, 1_000],
     large: (1_000, 100),
@@ -79,7 +79,7 @@ const QUICK: Effort = Effort {
 
 const FULL: Effort = Effort {
     rounds: 21,
-    slice: 1_500,
+    slice: 400,
     stream: 256 << 20,
     nft_sizes: &[10, 1_000, 10_000],
     large: (10_000, 100),
@@ -119,7 +119,7 @@ pub(crate) fn run(sh: &Shell, args: &Args) -> Result<ExitCode> {
     let meshless = args
         .only
         .as_deref()
-        .is_some_and(|only| only.starts_with("nft"));
+        .is_some_and(|only| only.starts_with("nft") || only.starts_with("control"));
     let binary = if meshless {
         PathBuf::new()
     } else {
@@ -148,6 +148,11 @@ fn measure(effort: &Effort, wanted: &dyn Fn(&str) -> bool, binary: PathBuf) -> R
     let mut rows = Vec::new();
     let any = |names: &[&str]| names.iter().any(|name| wanted(name));
     let mut arena = say::step("make the namespaces", || Arena::new(binary))?;
+    if wanted("control") {
+        say::step("direct against direct, as a control", || {
+            connect::control(&arena, effort, &mut rows)
+        })?;
+    }
     for &size in effort.nft_sizes {
         if wanted(&format!("nft-{size}")) {
             say::step(&format!("nftables with {size} services"), || {

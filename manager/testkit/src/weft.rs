@@ -315,6 +315,7 @@ impl Drop for Weft {
         }
         if mark(&self.options.state).exists() {
             drop(self.command(&["uninstall"]));
+            unmount(&self.options.state);
             drop(fs::remove_file(mark(&self.options.state)));
         }
         if std::thread::panicking() {
@@ -356,9 +357,18 @@ pub(crate) fn uninstall_below(directory: &Path) {
         {
             let state = path.with_extension("");
             let mut uninstall = Command::new(binary);
-            uninstall.arg("uninstall").arg("--state").arg(state);
+            uninstall.arg("uninstall").arg("--state").arg(&state);
             drop(uninstall.output());
+            unmount(&state);
         }
+    }
+}
+
+/// Pins die with the file system that holds them, should `weft uninstall` have left it.
+fn unmount(state: &Path) {
+    let pins = state.join("bpf");
+    if pins.is_dir() {
+        drop(Command::new("umount").arg("-l").arg(pins).output());
     }
 }
 

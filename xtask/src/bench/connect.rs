@@ -15,6 +15,9 @@ use super::{
     worker::{Worker, thread_time},
 };
 
+/// Pairs of slices of each side in one round.
+const PAIRS: u32 = 4;
+
 /// What one slice gave.
 #[derive(Default)]
 pub(super) struct Slice {
@@ -43,8 +46,46 @@ pub(super) fn measure(
         target: arena::backend,
         size,
     };
-    rows.extend(compare(&meshed, &direct, effort, "connect", size)?);
+    let names = Names::of("connect", size);
+    rows.extend(compare(&meshed, &direct, effort, &names)?);
     Ok(())
+}
+
+/// Direct against direct, before Weft is there: what the rig itself makes of equal things.
+pub(super) fn control(arena: &Arena, effort: &Effort, rows: &mut Vec<Row>) -> Result<()> {
+    let _listening = arena::accept_and_close(&arena.server)?;
+    let side = |worker| Side {
+        worker,
+        target: arena::backend,
+        size: 10,
+    };
+    let (a, b) = (side(&arena.meshed), side(&arena.direct));
+    let names = Names {
+        rate: "control-connect".to_owned(),
+        cpu: "control-cpu".to_owned(),
+    };
+    rows.extend(compare(&a, &b, effort, &names)?);
+    Ok(())
+}
+
+/// What rows are called.
+pub(super) struct Names {
+    rate: String,
+    cpu: String,
+}
+
+impl Names {
+    /// `WHAT-SIZE` and `cpu-WHAT-SIZE`, but `nft-cpu-SIZE`: what starts with `nft` is nftables.
+    pub(super) fn of(what: &str, size: u32) -> Self {
+        let cpu = match what {
+            "nft" => format!("nft-cpu-{size}"),
+            what => format!("cpu-{what}-{size}"),
+        };
+        Self {
+            rate: format!("{what}-{size}"),
+            cpu,
+        }
+    }
 }
 
 /// One side of the comparison.
@@ -55,24 +96,27 @@ pub(super) struct Side<'a> {
     pub(super) size: u32,
 }
 
-/// Interleaved slices of both; rows `NAME-SIZE`, its latencies, and `cpu-NAME-SIZE`.
+/// Interleaved slices of both: rows of the rate, of the latencies, and of client CPU.
 pub(super) fn compare(
     weft: &Side<'_>,
     direct: &Side<'_>,
     effort: &Effort,
-    name: &str,
-    size: u32,
+    names: &Names,
 ) -> Result<Vec<Row>> {
     let (mut rate, mut cpu) = (Rounds::default(), Rounds::default());
     let (mut p50, mut p99) = (Rounds::default(), Rounds::default());
     // The first round warms caches and is not counted.
     for round in 0..=effort.rounds {
         let (mut a, mut b) = (Slice::default(), Slice::default());
-        let start = u32::try_from(round).unwrap_or(0) * effort.slice;
-        weft.slice(start, effort.slice, &mut a)?;
-        direct.slice(start, effort.slice, &mut b)?;
-        direct.slice(start + effort.slice, effort.slice, &mut b)?;
-        weft.slice(start + effort.slice, effort.slice, &mut a)?;
+        for pair in 0..PAIRS {
+            let turn = u32::try_from(round).unwrap_or(0) * PAIRS + pair;
+            let (first, second) = (2 * turn * effort.slice, (2 * turn + 1) * effort.slice);
+            // A B B A: a machine that slows down steadily hits both alike.
+            weft.slice(first, effort.slice, &mut a)?;
+            direct.slice(first, effort.slice, &mut b)?;
+            direct.slice(second, effort.slice, &mut b)?;
+            weft.slice(second, effort.slice, &mut a)?;
+        }
         if round == 0 {
             continue;
         }
@@ -84,21 +128,13 @@ pub(super) fn compare(
     let per_second = "connections per second (connect, accept, close)";
     let of_connect = "microseconds of one connect";
     let of_cpu = "microseconds of client CPU per connection";
-    let of = |suffix: &str| format!("{name}-{size}{suffix}");
+    let of = |suffix: &str| format!("{}{suffix}", names.rate);
     Ok(vec![
-        rate.row(&of(""), per_second, Better::Higher, "direct"),
+        rate.row(&names.rate, per_second, Better::Higher, "direct"),
         p50.row(&of("-p50"), of_connect, Better::Lower, "direct"),
         p99.row(&of("-p99"), of_connect, Better::Lower, "direct"),
-        cpu.row(&cpu_name(name, size), of_cpu, Better::Lower, "direct"),
+        cpu.row(&names.cpu, of_cpu, Better::Lower, "direct"),
     ])
-}
-
-/// `nft-cpu-10` and not `cpu-nft-10`: rows of nftables start with `nft`.
-fn cpu_name(name: &str, size: u32) -> String {
-    match name {
-        "nft" => format!("nft-cpu-{size}"),
-        name => format!("cpu-{name}-{size}"),
-    }
 }
 
 impl Side<'_> {

@@ -22,6 +22,9 @@ const MESSAGE: usize = 64;
 /// Bytes of one write of a stream.
 const CHUNK: usize = 128 * 1024;
 
+/// Pairs of slices of each side in one round.
+const PAIRS: u32 = 4;
+
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Two connections, one through a VIP and one direct, used by turns.
@@ -92,10 +95,12 @@ fn request_response(
     let (mut rate, mut p50, mut p99) = (Rounds::default(), Rounds::default(), Rounds::default());
     for round in 0..=effort.rounds {
         let (mut a, mut b) = (Vec::new(), Vec::new());
-        ask(&arena.meshed, &connections.0, effort.slice, &mut a)?;
-        ask(&arena.direct, &connections.1, effort.slice, &mut b)?;
-        ask(&arena.direct, &connections.1, effort.slice, &mut b)?;
-        ask(&arena.meshed, &connections.0, effort.slice, &mut a)?;
+        for _pair in 0..PAIRS {
+            ask(&arena.meshed, &connections.0, effort.slice, &mut a)?;
+            ask(&arena.direct, &connections.1, effort.slice, &mut b)?;
+            ask(&arena.direct, &connections.1, effort.slice, &mut b)?;
+            ask(&arena.meshed, &connections.0, effort.slice, &mut a)?;
+        }
         if round == 0 {
             continue;
         }

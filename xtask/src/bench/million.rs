@@ -7,7 +7,8 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use weft_testkit::{Metrics, Place, PolicyDirectory, Weft, client, manifest, server::Echo};
+use serde_json::Value;
+use weft_testkit::{Place, PolicyDirectory, Weft, client, manifest, server::Echo};
 
 use super::{Effort, arena::Arena, rows::Row};
 
@@ -64,45 +65,63 @@ pub(super) fn measure(arena: &Arena, effort: &Effort, rows: &mut Vec<Row>) -> Re
         &[peak],
     ));
 
-    let before = mesh.scrape()?;
-    let mut times = Vec::new();
+    let mut seen = Changes::default();
     for change in 0..CHANGES {
-        let server = if change % 2 == 0 { &odd } else { &even };
-        let name = if change % 2 == 0 { "odd" } else { "even" };
+        let (server, name) = match change % 2 {
+            0 => (&odd, "odd"),
+            _ => (&even, "even"),
+        };
         let yaml = probe_yaml(server.address().port());
         let begin = Instant::now();
         policy.write(PROBE_FILE, &yaml)?;
-        times.push(await_greeting(arena, name, begin)?.as_secs_f64() * 1e3);
+        let effect = await_greeting(arena, name, begin)?;
+        seen.effect.push(effect.as_secs_f64() * 1e3);
         // Later than any pause a manager may make to gather changes.
         std::thread::sleep(Duration::from_millis(100));
+        seen.ask(&mesh)?;
     }
-    rows.push(alone(
-        "change-1m",
-        "milliseconds from rename of the file to the first connection with the new backend",
-        &times,
-    ));
-    report(&before, &mesh.scrape()?, &size, rows);
+    for (name, what, values) in [
+        (
+            "change-1m",
+            "milliseconds from rename of the file to the first connection with the new backend",
+            &seen.effect,
+        ),
+        (
+            "change-1m-manager",
+            "milliseconds from file event to last map write, as the manager says",
+            &seen.manager,
+        ),
+        (
+            "change-1m-writes",
+            "map entries written by one change",
+            &seen.writes,
+        ),
+    ] {
+        rows.push(alone(name, what, values));
+    }
     Ok(())
 }
 
-/// What the manager says itself of the changes.
-fn report(before: &Metrics, after: &Metrics, size: &str, rows: &mut Vec<Row>) {
-    let grown = |name: &str| {
-        let (from, to) = (before.sum(name, &[]), after.sum(name, &[]));
-        to.map(|to| to - from.unwrap_or(0.0))
-    };
-    let effect = "weft_config_effect_seconds";
-    let count = grown(&format!("{effect}_count")).unwrap_or(0.0);
-    if count == 0.0 {
-        return;
-    }
-    if let Some(sum) = grown(&format!("{effect}_sum")) {
-        let unit = format!("milliseconds from event to last map write as the manager says, {size}");
-        rows.push(Row::alone("change-1m-manager", &unit, &[sum / count * 1e3]));
-    }
-    if let Some(writes) = grown("weft_map_writes_total") {
-        let unit = format!("map entries written per change, {size}");
-        rows.push(Row::alone("change-1m-writes", &unit, &[writes / count]));
+/// What was seen of each change.
+#[derive(Default)]
+struct Changes {
+    effect: Vec<f64>,
+    manager: Vec<f64>,
+    writes: Vec<f64>,
+}
+
+impl Changes {
+    /// What the manager says of its last change.
+    fn ask(&mut self, mesh: &Weft) -> Result<()> {
+        let (status, body) = mesh.get("/state/status")?;
+        ensure!(status == 200, "/state/status answers {status}");
+        let report: Value = serde_json::from_str(&body).context("read /state/status")?;
+        let change = &report["last_change"];
+        let number = |name: &str| change[name].as_f64();
+        self.manager
+            .extend(number("effect_seconds").map(|seconds| seconds * 1e3));
+        self.writes.extend(number("writes"));
+        Ok(())
     }
 }
 

@@ -10,7 +10,7 @@ use weft_testkit::Place;
 use super::{
     Effort,
     arena::{self, Arena, BACKENDS, PORT},
-    connect::{Side, compare},
+    connect::{Names, Side, compare},
     rows::Row,
     worker::{CLIENT_CPU, Worker},
 };
@@ -51,7 +51,7 @@ pub(super) fn measure(
         target: arena::backend,
         size,
     };
-    rows.extend(compare(&nft, &direct, effort, "nft", size)?);
+    rows.extend(compare(&nft, &direct, effort, &Names::of("nft", size))?);
     rows.push(Row::alone(
         &format!("nft-load-{size}"),
         "seconds to load the rules",

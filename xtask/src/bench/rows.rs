@@ -49,10 +49,10 @@ impl Rounds {
                 Better::Lower => baseline / weft,
             })
             .collect();
-        let side = if name.starts_with("nft") {
-            "nftables"
-        } else {
-            "weft"
+        let side = match name.split('-').next() {
+            Some("nft") => "nftables",
+            Some("control") => "direct",
+            _ => "weft",
         };
         let division = match better {
             Better::Higher => format!("{side}/{baseline}"),
