@@ -39,11 +39,12 @@ pub struct Maps {
     pub affinity: Table<AffinityKey, Affinity>,
     /// Tracked packet flows.
     pub flows: Table<FlowKey, FlowValue>,
+    /// What this node masquerades as: IPv4 and IPv6; zero is nothing.
+    pub node_address: Table<u32, Address>,
     /// Traffic per client, service and backend.
     pub edges: Table<EdgeKey, EdgeValue>,
     counters: OwnedFd,
     pub(crate) sockets: OwnedFd,
-    pub(crate) udp_flows: OwnedFd,
 }
 
 /// How full a map is.
@@ -72,10 +73,10 @@ impl Maps {
             workloads: Table::open(pins, maps::WORKLOADS)?,
             affinity: Table::open(pins, maps::AFFINITY)?,
             flows: Table::open(pins, maps::FLOWS)?,
+            node_address: Table::open(pins, maps::NODE_ADDRESS)?,
             edges: Table::open(pins, maps::EDGES)?,
             counters: open_counters(pins)?,
             sockets: open_map(maps::SOCKETS, &pins.map(maps::SOCKETS))?,
-            udp_flows: open_map(maps::UDP_FLOWS, &pins.map(maps::UDP_FLOWS))?,
         })
     }
 

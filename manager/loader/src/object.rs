@@ -85,7 +85,7 @@ fn load_programs(ebpf: &mut Ebpf, btf: &Btf) -> Result<Programs, Error> {
         .chain(&TC_HOOKS)
         .map(|hook| hook.program);
     let mut loaded = Programs::new();
-    for name in hooks.chain([programs::ITER_SOCKETS, programs::ITER_UDP]) {
+    for name in hooks.chain([programs::ITER_SOCKETS]) {
         let program = ebpf
             .program_mut(name)
             .ok_or(Error::NoProgram { program: name })?;

@@ -86,12 +86,9 @@ impl BpfDir {
     /// [`Error::File`].
     pub fn other_versions(&self) -> Result<Vec<PathBuf>, Error> {
         let current = self.version();
-        let mut paths: Vec<_> = names(&self.root)?
-            .into_iter()
-            .map(|name| self.root.join(name))
-            .collect();
-        paths.retain(|path| *path != current && path.is_dir());
-        Ok(paths)
+        let mut versions = self.versions()?;
+        versions.retain(|path| *path != current);
+        Ok(versions)
     }
 
     /// All pinned maps and links, of every version.
@@ -100,8 +97,7 @@ impl BpfDir {
     /// [`Error::File`].
     pub fn all_pins(&self) -> Result<Pins, Error> {
         let mut pins = Pins::default();
-        for version in names(&self.root)? {
-            let version = self.root.join(version);
+        for version in self.versions()? {
             for (kind, paths) in [("links", &mut pins.links), ("maps", &mut pins.maps)] {
                 let directory = version.join(kind);
                 paths.extend(
@@ -119,8 +115,8 @@ impl BpfDir {
     /// # Errors
     /// [`Error::File`].
     pub fn remove(&self) -> Result<(), Error> {
-        for version in names(&self.root)? {
-            remove_version(&self.root.join(version))?;
+        for version in self.versions()? {
+            remove_version(&version)?;
         }
         if self.is_mount_point()? {
             self.unmount()?;
@@ -148,6 +144,21 @@ impl BpfDir {
         };
         let state = self.root.parent().expect("`root` is STATE/bpf");
         Ok(device(&self.root)? != device(state)?)
+    }
+
+    /// The directories of all ABI versions. Other things in the root are not ours: the kernel puts
+    /// `maps.debug` and `progs.debug` into a new bpffs (kernel/bpf/preload).
+    fn versions(&self) -> Result<Vec<PathBuf>, Error> {
+        let is_version = |name: &String| {
+            name.strip_prefix('v')
+                .is_some_and(|number| number.parse::<u32>().is_ok())
+        };
+        let names = names(&self.root)?;
+        Ok(names
+            .into_iter()
+            .filter(is_version)
+            .map(|name| self.root.join(name))
+            .collect())
     }
 
     fn version(&self) -> PathBuf {

@@ -6,12 +6,13 @@
 
 use std::{
     fs,
+    net::{Ipv4Addr, Ipv6Addr},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::PathBuf,
 };
 
 use weft_abi::{
-    SocketRecord,
+    Address, SocketRecord,
     names::{maps, programs},
 };
 use weft_lower::{Capacity, MapOp};
@@ -178,17 +179,23 @@ impl Plane {
         iterate::sockets(program, self.maps.sockets.as_fd())
     }
 
-    /// Makes the kernel forget datagram flows to backends that are gone.
+    /// Says what this node masquerades as on its uplinks. Without an address traffic of that
+    /// family is not masqueraded.
     ///
     /// # Errors
     /// [`Error::Bpf`].
-    pub fn sweep_udp(&self) -> Result<(), Error> {
-        iterate::run(
-            self.program(programs::ITER_UDP)?,
-            self.maps.udp_flows.as_fd(),
-        )
-        .map(drop)
-        .map_err(Error::bpf("run iterator", programs::ITER_UDP))
+    pub fn set_node_addresses(
+        &self,
+        v4: Option<Ipv4Addr>,
+        v6: Option<Ipv6Addr>,
+    ) -> Result<(), Error> {
+        let v4 = v4.map_or_else(Address::default, |v4| Address::v4(v4.octets()));
+        let v6 = v6.map_or_else(Address::default, |v6| Address::v6(v6.octets()));
+        let addresses = &self.maps.node_address;
+        addresses
+            .put(&0, &v4)
+            .and_then(|()| addresses.put(&1, &v6))
+            .map_err(Error::bpf("write map", maps::NODE_ADDRESS))
     }
 
     /// The programs, and how long they ran while statistics were enabled.
