@@ -76,6 +76,24 @@ impl Store {
             .filter_map(|(_, versions)| versions.first())
     }
 
+    /// All objects of a kind in force in a namespace, in ascending name.
+    pub fn objects_in<'s>(
+        &'s self,
+        kind: Kind,
+        namespace: &Arc<str>,
+    ) -> impl Iterator<Item = &'s Arc<Object>> + use<'s> {
+        let namespace = Arc::clone(namespace);
+        let least = ObjectKey {
+            kind,
+            namespace: Arc::clone(&namespace),
+            name: Arc::from(""),
+        };
+        self.objects
+            .range(least..)
+            .take_while(move |(key, _)| key.kind == kind && key.namespace == namespace)
+            .filter_map(|(_, versions)| versions.first())
+    }
+
     /// Identities of all objects, in ascending order.
     pub fn keys(&self) -> impl Iterator<Item = &ObjectKey> {
         self.objects.keys()

@@ -1,1 +1,21 @@
-//! Placeholder while the crate is written.
+//! From resources to the model: what the objects in a [`weft_api::Store`] mean together.
+//!
+//! [`Compiler::update`] recompiles only the services that depend on the objects that changed, and
+//! says what differs. The result is the same as compiling everything from nothing, whatever the
+//! order of files and edits. No node, no clock, no I/O: what a single node makes of it is `lower`'s.
+
+#![forbid(unsafe_code)]
+
+mod compiler;
+mod endpoints;
+mod entries;
+mod index;
+mod nodes;
+mod problems;
+mod rules;
+mod services;
+mod settings;
+mod workloads;
+
+pub use compiler::Compiler;
+pub use settings::Settings;
