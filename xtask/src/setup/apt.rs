@@ -3,7 +3,10 @@
 use anyhow::{Result, bail};
 use xshell::{Shell, cmd};
 
-use crate::{say::step, workspace};
+use crate::{
+    say::{progress, step},
+    workspace,
+};
 
 /// Installs packages without a question asked. Their lists are fetched first.
 pub(crate) fn install(sh: &Shell, packages: &[&str]) -> Result<()> {
@@ -24,12 +27,15 @@ pub(crate) fn install_known(sh: &Shell, packages: &[&str]) -> Result<()> {
     })
 }
 
-/// Fetches the lists of packages.
+/// Fetches the lists of packages. One source out of reach is no reason to stop: what matters is
+/// whether the packages can be had.
 pub(crate) fn refresh(sh: &Shell) -> Result<()> {
     step("apt-get update", || {
-        Ok(cmd!(sh, "apt-get update -q")
-            .env("DEBIAN_FRONTEND", "noninteractive")
-            .run()?)
+        let update = cmd!(sh, "apt-get update -q").env("DEBIAN_FRONTEND", "noninteractive");
+        if update.run().is_err() {
+            progress("apt-get could not fetch all lists; going on with what is known");
+        }
+        Ok(())
     })
 }
 

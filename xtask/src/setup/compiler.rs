@@ -163,14 +163,16 @@ pub(super) fn install(sh: &Shell) -> Result<Compiler> {
 /// What to type to get a compiler.
 pub(super) fn advice(sh: &Shell) -> String {
     let lack = "a Rust compiler for eBPF (compiles the kernel half)";
-    if workspace::program(sh, "apt-cache").is_some() && debian_has_it(sh) {
-        format!(
-            "{lack}; install with: apt-get install -y {}",
-            DEBIAN_PACKAGES.join(" ")
-        )
-    } else {
-        format!("{lack}; install with: rustup toolchain install nightly --component rust-src")
+    let rustup = "rustup toolchain install nightly --component rust-src";
+    if workspace::program(sh, "apt-get").is_none() {
+        return format!("{lack}; install with: {rustup}");
     }
+    let debian = format!("apt-get install -y {}", DEBIAN_PACKAGES.join(" "));
+    if debian_has_it(sh) {
+        return format!("{lack}; install with: {debian}");
+    }
+    // The lists of packages may never have been fetched.
+    format!("{lack}; install with: apt-get update && {debian}; where that has none, {rustup}")
 }
 
 fn debian_has_it(sh: &Shell) -> bool {
