@@ -109,18 +109,16 @@ impl Planner {
 
     /// When the maps are newer than the saved registry, their frontends tell which pool this is:
     /// the one that all of its frontends name, and no other frontend does.
-    fn recognise(
-        &mut self,
-        name: &PoolName,
-        intent: &Intent<'_>,
-        position: usize,
-    ) -> Option<u32> {
+    fn recognise(&mut self, name: &PoolName, intent: &Intent<'_>, position: usize) -> Option<u32> {
         let services = &self.image.services;
         let frontends = intent.frontends.iter().filter(|held| held.pool == position);
         let held = || frontends.clone().filter_map(|held| services.get(&held.key));
         let id = held().find(|held| held.owner.is_none())?.service.id;
         let naming = held().filter(|held| held.service.id == id).count();
-        let all = self.pools.get(&id).is_some_and(|pool| pool.adopted_frontends == naming);
+        let all = self
+            .pools
+            .get(&id)
+            .is_some_and(|pool| pool.adopted_frontends == naming);
         (all && self.registry.claim_unnamed(name, id)).then_some(id)
     }
 

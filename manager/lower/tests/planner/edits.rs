@@ -57,9 +57,10 @@ fn kinds(plan: &Plan) -> Vec<&'static str> {
 
 fn slots(plan: &Plan) -> Vec<(u32, Vec<u32>)> {
     let written = |op: &MapOp| match op {
-        MapOp::PutSlots(first, slots) => {
-            Some((*first, slots.iter().map(|Slot { backend, .. }| *backend).collect()))
-        }
+        MapOp::PutSlots(first, slots) => Some((
+            *first,
+            slots.iter().map(|Slot { backend, .. }| *backend).collect(),
+        )),
         _ => None,
     };
     plan.ops.iter().filter_map(written).collect()
@@ -97,7 +98,11 @@ fn one_endpoint_less_writes_one_slot_and_frees_the_backend_last() {
     rig.put(web(endpoints([1, 2, 3, 4])));
     let plan = rig.put(web(endpoints([2, 3, 4])));
     assert_eq!(kinds(&plan), ["slots", "service", "free"]);
-    assert_eq!(slots(&plan)[0].1, [5], "the last takes the place of the first");
+    assert_eq!(
+        slots(&plan)[0].1,
+        [5],
+        "the last takes the place of the first"
+    );
     let [removed] = &plan.removed[..] else {
         panic!("{:?}", plan.removed)
     };
@@ -166,7 +171,11 @@ fn a_service_that_comes_back_has_its_old_id_and_new_backends() {
     let old = *rig.kernel.services.values().next().unwrap();
     rig.plan(&remove("web"));
     rig.now += 1;
-    rig.put(service("other", &["10.96.0.9"], vec![port(80, endpoints([9]))]));
+    rig.put(service(
+        "other",
+        &["10.96.0.9"],
+        vec![port(80, endpoints([9]))],
+    ));
     rig.put(web(endpoints([1])));
     let id = |short: &str| {
         let service = name(short);
@@ -215,7 +224,14 @@ fn policy_without_endpoints_changes_only_the_entry() {
     tuned.ports[0].balancing = Balancing::LeastConnections;
     assert_eq!(kinds(&rig.put(tuned)), ["service"]);
     let entry = rig.kernel.services.values().next().unwrap();
-    assert_eq!((entry.affinity_seconds, entry.max_connections, entry.algorithm), (10800, 3, 2));
+    assert_eq!(
+        (
+            entry.affinity_seconds,
+            entry.max_connections,
+            entry.algorithm
+        ),
+        (10800, 3, 2)
+    );
 }
 
 #[test]
@@ -228,7 +244,11 @@ fn an_ejection_outlasts_a_rewrite_until_its_time_is_up() {
         panic!("not ejected")
     };
     assert_eq!((written.ejected_until, written.service), (until, 2));
-    assert_eq!(rig.planner.eject(2, generation + 5, until), None, "another owner");
+    assert_eq!(
+        rig.planner.eject(2, generation + 5, until),
+        None,
+        "another owner"
+    );
     assert_eq!(rig.planner.eject(900, 0, until), None, "nobody");
     let renamed = |n: &str| -> Vec<Endpoint> {
         let mut list = endpoints([1, 2]);
@@ -238,7 +258,11 @@ fn an_ejection_outlasts_a_rewrite_until_its_time_is_up() {
     rig.put(web(renamed("a")));
     assert_eq!(rig.kernel.backends[2].ejected_until, until);
     rig.now = 106;
-    assert_eq!(rig.put(web(renamed("a"))).ops, [], "nothing to write but that it is over");
+    assert_eq!(
+        rig.put(web(renamed("a"))).ops,
+        [],
+        "nothing to write but that it is over"
+    );
     rig.put(web(renamed("b")));
     assert_eq!(rig.kernel.backends[2].ejected_until, 0);
 }
@@ -257,7 +281,10 @@ fn addresses_lead_to_workloads_by_value() {
     assert_eq!(ids, [1, 1, 2]);
     assert_eq!(rig.planner.registry().workload(2), Some(&workload("db")));
     assert_eq!(kinds(&rig.plan(&own("10.0.0.1", Some("web")))), [""; 0]);
-    assert_eq!(kinds(&rig.plan(&own("10.0.0.1", None))), ["delete workload"]);
+    assert_eq!(
+        kinds(&rig.plan(&own("10.0.0.1", None))),
+        ["delete workload"]
+    );
     assert_eq!(kinds(&rig.plan(&own("10.0.0.1", None))), [""; 0]);
 }
 
@@ -274,7 +301,11 @@ fn a_change_writes_for_the_changed_service_only() {
         ..Change::default()
     };
     rig.plan(&both);
-    let plan = rig.put(service("b", &["10.96.0.2"], vec![port(80, endpoints(1..8))]));
+    let plan = rig.put(service(
+        "b",
+        &["10.96.0.2"],
+        vec![port(80, endpoints(1..8))],
+    ));
     let id = rig.planner.pools_of(&name("b")).next().unwrap().id;
     for op in &plan.ops {
         match op {

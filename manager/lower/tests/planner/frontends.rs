@@ -34,7 +34,11 @@ fn routes(kernel: &Kernel) -> BTreeMap<String, String> {
             .map(|text| text.rsplit(['.', ':']).next().unwrap().to_owned())
             .collect();
         targets.sort();
-        let masquerade = if service.flags & Entry::MASQUERADE != 0 { " masquerade" } else { "" };
+        let masquerade = if service.flags & Entry::MASQUERADE != 0 {
+            " masquerade"
+        } else {
+            ""
+        };
         let text = format!("{}{masquerade}", targets.join(","));
         (format!("{address} {} {scope}", key.port), text)
     };
@@ -42,7 +46,9 @@ fn routes(kernel: &Kernel) -> BTreeMap<String, String> {
 }
 
 fn expect(kernel: &Kernel, expected: &[(&str, &str)]) {
-    let expected = expected.iter().map(|(key, to)| (key.to_string(), to.to_string()));
+    let expected = expected
+        .iter()
+        .map(|(key, to)| (key.to_string(), to.to_string()));
     assert_eq!(routes(kernel), expected.collect());
 }
 
@@ -61,8 +67,12 @@ fn gateway() -> Service {
         address: ip(address),
         kind,
     };
-    gateway.frontends.push(outside("198.51.100.1", FrontendKind::LoadBalancer));
-    gateway.frontends.push(outside("198.51.100.2", FrontendKind::External));
+    gateway
+        .frontends
+        .push(outside("198.51.100.1", FrontendKind::LoadBalancer));
+    gateway
+        .frontends
+        .push(outside("198.51.100.2", FrontendKind::External));
     gateway
 }
 
@@ -85,7 +95,11 @@ fn only_outside_addresses_are_served_on_the_uplink_and_families_stay_apart() {
         ],
     );
     assert_eq!(problems, []);
-    assert_eq!(planner.usage().backends, 3, "all frontends of a family share a pool");
+    assert_eq!(
+        planner.usage().backends,
+        3,
+        "all frontends of a family share a pool"
+    );
 }
 
 #[test]
@@ -96,7 +110,10 @@ fn external_local_limits_the_uplink_only_and_keeps_the_client_address() {
     let routes = routes(&kernel);
     assert_eq!(routes["198.51.100.1 80 socket"], "1,2");
     assert_eq!(routes["198.51.100.1 80 uplink"], "1");
-    assert_eq!(routes["2001:db8::1 30080 uplink"], "", "no endpoint here: refused");
+    assert_eq!(
+        routes["2001:db8::1 30080 uplink"], "",
+        "no endpoint here: refused"
+    );
     assert_eq!(planner.usage().backends, 4);
 }
 
@@ -143,14 +160,15 @@ fn tcp_and_udp_of_one_port_are_two_pools() {
         .pools_of(&name("dns"))
         .map(|pool| pool.name().unwrap().to_string())
         .collect();
-    let expected = ["TCP", "UDP"]
-        .map(|p| format!("shop/dns.shop.svc.cluster.local:53/{p}/IPv4/Cluster"));
+    let expected =
+        ["TCP", "UDP"].map(|p| format!("shop/dns.shop.svc.cluster.local:53/{p}/IPv4/Cluster"));
     assert_eq!(names, expected);
 }
 
 #[test]
 fn a_frontend_two_services_claim_goes_to_the_first_by_name_whoever_came_first() {
-    let claim = |short: &str, at: &str| service(short, &["10.96.0.1"], vec![port(80, vec![endpoint(at)])]);
+    let claim =
+        |short: &str, at: &str| service(short, &["10.96.0.1"], vec![port(80, vec![endpoint(at)])]);
     let (a, b) = (claim("a", "10.0.0.1"), claim("b", "10.0.0.2"));
     for order in [[a.clone(), b.clone()], [b, a]] {
         let (mut planner, mut kernel, problems) = plan(order);
@@ -173,11 +191,18 @@ fn a_frontend_two_services_claim_goes_to_the_first_by_name_whoever_came_first() 
 
 #[test]
 fn the_canary_address_is_not_for_services() {
-    let thief = service("thief", &["127.255.255.1"], vec![port(15099, vec![endpoint("10.0.0.1")])]);
+    let thief = service(
+        "thief",
+        &["127.255.255.1"],
+        vec![port(15099, vec![endpoint("10.0.0.1")])],
+    );
     let (_, kernel, problems) = plan([thief]);
     assert!(kernel.services.is_empty());
     let text = problems[0].to_string();
-    assert!(text.contains("127.255.255.1 port 15099: the canary has it"), "{text}");
+    assert!(
+        text.contains("127.255.255.1 port 15099: the canary has it"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -58,8 +58,16 @@ fn a_service_that_does_not_fit_stays_as_it_was_until_there_is_room() {
     assert_eq!(plan.problems, [lacks(maps::BACKENDS, 10, "web")]);
     assert_eq!(small.planner.retry_at(), None, "nothing is on its way");
     let plan = small.plan(&remove("other"), 3);
-    assert_eq!(plan.problems, [lacks(maps::BACKENDS, 10, "web")], "freed, but resting");
-    assert_eq!(small.planner.retry_at(), Some(seconds(0)), "an entry became free");
+    assert_eq!(
+        plan.problems,
+        [lacks(maps::BACKENDS, 10, "web")],
+        "freed, but resting"
+    );
+    assert_eq!(
+        small.planner.retry_at(),
+        Some(seconds(0)),
+        "an entry became free"
+    );
     small.plan(&Change::default(), 4);
     assert_eq!(small.planner.retry_at(), Some(seconds(5)));
     let plan = small.plan(&Change::default(), 5);
@@ -74,19 +82,30 @@ fn each_map_is_named_when_it_is_the_one_that_is_full() {
     let mut small = Small::new(capacity());
     let ports = service("ports", &["10.96.0.1"], many(8));
     let plan = small.plan(&put(ports), 1);
-    assert_eq!(plan.problems, [lacks(maps::SERVICES, 8, "ports")], "one entry is the canary's");
+    assert_eq!(
+        plan.problems,
+        [lacks(maps::SERVICES, 8, "ports")],
+        "one entry is the canary's"
+    );
 
     let mut small = Small::new(capacity());
     let pools = service("pools", &["10.96.0.1"], many(7));
     let plan = small.plan(&put(pools), 1);
-    assert_eq!(plan.problems, [lacks(maps::SERVICE_STATE, 8, "pools")], "ids 2 to 7");
+    assert_eq!(
+        plan.problems,
+        [lacks(maps::SERVICE_STATE, 8, "pools")],
+        "ids 2 to 7"
+    );
 
     let mut small = Small::new(capacity());
     let mut weighted = endpoints([1, 2]);
     weighted[0].weight = 39;
     let plan = small.plan(&put(web(weighted)), 1);
     assert_eq!(plan.problems, [lacks(maps::SLOTS, 32, "web")]);
-    assert_eq!((plan.ops, small.planner.usage()), (vec![], Default::default()));
+    assert_eq!(
+        (plan.ops, small.planner.usage()),
+        (vec![], Default::default())
+    );
 }
 
 #[test]
@@ -94,7 +113,11 @@ fn addresses_that_do_not_fit_wait_for_room() {
     let mut small = Small::new(capacity());
     let own = |n: &str, present: bool| (ip(n), present.then(|| workload("web")));
     let three = Change {
-        addresses: vec![own("10.0.0.1", true), own("10.0.0.2", true), own("10.0.0.3", true)],
+        addresses: vec![
+            own("10.0.0.1", true),
+            own("10.0.0.2", true),
+            own("10.0.0.3", true),
+        ],
         ..Change::default()
     };
     let plan = small.plan(&three, 1);
@@ -125,7 +148,10 @@ fn pool_ids_are_used_again_when_all_have_been_used() {
         assert_eq!(plan.problems, [], "round {round}");
         let id = small.planner.pools().next().unwrap().id;
         assert_ne!(id, last, "the oldest first");
-        assert_eq!(small.planner.registry().pool(id).unwrap().key.service, name(&short));
+        assert_eq!(
+            small.planner.registry().pool(id).unwrap().key.service,
+            name(&short)
+        );
         last = id;
         small.plan(&remove(&short), now);
     }

@@ -44,7 +44,10 @@ impl Kernel {
                 self.slots[*first as usize..][..slots.len()].copy_from_slice(slots);
             }
             MapOp::PutService(key, service) => {
-                assert!(service.id > 1 && service.id < capacity.services, "{service:?}");
+                assert!(
+                    service.id > 1 && service.id < capacity.services,
+                    "{service:?}"
+                );
                 self.services.insert(*key, *service);
                 // One entry is the canary's.
                 assert!(self.services.len() < capacity.services as usize);
@@ -67,7 +70,12 @@ impl Kernel {
         let members = end.members();
         for (at, op) in ops.iter().enumerate() {
             self.apply(op);
-            self.check(&before, &after, &members, &format!("after write {at}, {op:?}"));
+            self.check(
+                &before,
+                &after,
+                &members,
+                &format!("after write {at}, {op:?}"),
+            );
         }
     }
 
@@ -85,7 +93,8 @@ impl Kernel {
             let old = before.get(key).unwrap_or(&none);
             let new = after.get(key).unwrap_or(&none);
             if service.slots == 0 {
-                let refuses = |side: &BTreeMap<_, Targets>| side.get(key).is_some_and(Targets::is_empty);
+                let refuses =
+                    |side: &BTreeMap<_, Targets>| side.get(key).is_some_and(Targets::is_empty);
                 assert!(refuses(before) || refuses(after), "{key:?} refuses {when}");
             }
             let becoming = members.get(&service.id).unwrap_or(&none);
@@ -93,7 +102,9 @@ impl Kernel {
                 let backend = self.resolve(service, pick, when);
                 let target = (backend.address, backend.port);
                 assert!(
-                    [old, new, becoming].iter().any(|side| side.contains(&target)),
+                    [old, new, becoming]
+                        .iter()
+                        .any(|side| side.contains(&target)),
                     "{key:?} leads to {target:?} {when}"
                 );
             }
@@ -104,9 +115,16 @@ impl Kernel {
     pub(crate) fn resolve(&self, service: &Service, pick: u32, when: &str) -> Backend {
         assert!(pick < service.slots);
         let slot = self.slots[(service.first_slot + pick) as usize];
-        assert_eq!(slot.service, service.id, "slot {pick} of {service:?} {when}");
+        assert_eq!(
+            slot.service, service.id,
+            "slot {pick} of {service:?} {when}"
+        );
         let backend = self.backends[slot.backend as usize];
-        assert_eq!(backend.service, service.id, "backend {} {when}", slot.backend);
+        assert_eq!(
+            backend.service, service.id,
+            "backend {} {when}",
+            slot.backend
+        );
         assert_eq!(backend.flags & Backend::DRAINING, 0, "draining {when}");
         let state = self.states[slot.backend as usize];
         assert_eq!(state.generation, backend.generation, "state {when}");
@@ -122,7 +140,9 @@ impl Kernel {
                 .collect()
         };
         let services = self.services.iter();
-        services.map(|(key, service)| (*key, targets(service))).collect()
+        services
+            .map(|(key, service)| (*key, targets(service)))
+            .collect()
     }
 
     fn members(&self) -> BTreeMap<u32, Targets> {

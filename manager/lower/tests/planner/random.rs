@@ -13,8 +13,7 @@ use proptest::prelude::*;
 use weft_abi::{Service as Entry, ServiceKey};
 use weft_lower::{Capacity, NodeFacts, Plan, Planner, Registry, Shortage};
 use weft_model::{
-    Balancing, Change, Distribution, Endpoint, Frontend, FrontendKind, Mesh, Service,
-    TrafficPolicy,
+    Balancing, Change, Distribution, Endpoint, Frontend, FrontendKind, Mesh, Service, TrafficPolicy,
 };
 
 use crate::{
@@ -31,7 +30,9 @@ enum Edit {
     Own(u8, Option<u8>),
     Node(NodeFacts),
     Wait(u64),
-    Restart { registry: bool },
+    Restart {
+        registry: bool,
+    },
     /// Die after so many writes of the next plan.
     Die(usize, usize, Service),
 }
@@ -39,22 +40,24 @@ enum Edit {
 fn any_endpoint() -> impl Strategy<Value = Endpoint> {
     let place = (1_u32..40, any::<bool>(), 0_u8..3, 0_u8..3);
     let state = (0_u8..8, 0_u8..8, 0_u8..6, any::<Option<bool>>());
-    (place, state).prop_map(|((last, six, at, zone), (ready, leaving, weight, hint))| Endpoint {
-        address: if six {
-            ip(&format!("fd00::{last}"))
-        } else {
-            Ipv4Addr::from_bits(0x0a00_0000 + last).into()
+    (place, state).prop_map(
+        |((last, six, at, zone), (ready, leaving, weight, hint))| Endpoint {
+            address: if six {
+                ip(&format!("fd00::{last}"))
+            } else {
+                Ipv4Addr::from_bits(0x0a00_0000 + last).into()
+            },
+            ready: ready > 0,
+            serving: ready > 1,
+            terminating: leaving == 0,
+            weight: if weight > 3 { u32::from(weight) } else { 1 },
+            workload: (weight % 2 == 0).then(|| workload(NAMES[usize::from(at)])),
+            node: (at > 0).then(|| format!("n{at}").into()),
+            zone: (zone > 0).then(|| format!("z{zone}").into()),
+            for_zones: hint.map(|near| vec![if near { "z1".into() } else { "z2".into() }].into()),
+            ..endpoint("10.0.0.0")
         },
-        ready: ready > 0,
-        serving: ready > 1,
-        terminating: leaving == 0,
-        weight: if weight > 3 { u32::from(weight) } else { 1 },
-        workload: (weight % 2 == 0).then(|| workload(NAMES[usize::from(at)])),
-        node: (at > 0).then(|| format!("n{at}").into()),
-        zone: (zone > 0).then(|| format!("z{zone}").into()),
-        for_zones: hint.map(|near| vec![if near { "z1".into() } else { "z2".into() }].into()),
-        ..endpoint("10.0.0.0")
-    })
+    )
 }
 
 fn any_endpoints() -> impl Strategy<Value = Vec<Endpoint>> {
@@ -81,17 +84,26 @@ fn any_service(index: usize) -> impl Strategy<Value = Service> {
     let frontends = proptest::collection::btree_set((0_u8..4, 0_u8..3, any::<bool>()), 0..4);
     let policy = (any::<bool>(), any::<bool>(), 0_u8..3);
     (ports, frontends, policy).prop_map(move |(ports, frontends, (internal, external, near))| {
-        let ports = (80..).zip(ports).map(|(number, (endpoints, balancing, node_port))| {
-            let mut port = port(number, endpoints);
-            port.balancing = balancing;
-            port.node_port = (node_port > 0).then_some(30000 + node_port);
-            port
-        });
+        let ports = (80..)
+            .zip(ports)
+            .map(|(number, (endpoints, balancing, node_port))| {
+                let mut port = port(number, endpoints);
+                port.balancing = balancing;
+                port.node_port = (node_port > 0).then_some(30000 + node_port);
+                port
+            });
         let mut service = service(NAMES[index], &[], ports.collect());
         let frontends = frontends.into_iter().map(|(last, kind, six)| Frontend {
-            address: ip(&if six { format!("fd96::{last}") } else { format!("10.96.0.{last}") }),
-            kind: [FrontendKind::Cluster, FrontendKind::External, FrontendKind::LoadBalancer]
-                [usize::from(kind)],
+            address: ip(&if six {
+                format!("fd96::{last}")
+            } else {
+                format!("10.96.0.{last}")
+            }),
+            kind: [
+                FrontendKind::Cluster,
+                FrontendKind::External,
+                FrontendKind::LoadBalancer,
+            ][usize::from(kind)],
         });
         service.frontends = frontends.collect();
         let policy = |local| [TrafficPolicy::Cluster, TrafficPolicy::Local][usize::from(local)];
@@ -184,7 +196,10 @@ impl World {
     fn apply(&mut self, plan: &Plan) {
         let before = self.kernel.clone();
         self.kernel.apply_watching(&plan.ops);
-        let removed = plan.removed.iter().map(|gone| (gone.index, gone.generation));
+        let removed = plan
+            .removed
+            .iter()
+            .map(|gone| (gone.index, gone.generation));
         for (index, generation) in removed {
             assert_eq!(before.backends[index as usize].generation, generation);
             assert_eq!(self.kernel.backends[index as usize].generation, 0, "freed");
@@ -222,7 +237,9 @@ impl World {
             self.now += Duration::from_secs(3);
             self.plan(Change::default());
         }
-        self.planner.plan(&Change::default(), &self.node, self.now).problems
+        self.planner
+            .plan(&Change::default(), &self.node, self.now)
+            .problems
     }
 }
 
@@ -249,14 +266,19 @@ fn meaning(kernel: &Kernel, planner: &Planner) -> BTreeMap<ServiceKey, Vec<Strin
         lines.push(format!("{pool:?} {numbers:?}"));
         lines
     };
-    kernel.services.iter().map(|(key, service)| (*key, lines(service))).collect()
+    kernel
+        .services
+        .iter()
+        .map(|(key, service)| (*key, lines(service)))
+        .collect()
 }
 
 fn workloads(kernel: &Kernel, planner: &Planner) -> BTreeMap<IpAddr, String> {
     let registry = planner.registry();
     let name = |id: &u32| registry.workload(*id).unwrap().name.to_string();
     let held = kernel.workloads.iter();
-    held.map(|(address, id)| (IpAddr::from(*address), name(id))).collect()
+    held.map(|(address, id)| (IpAddr::from(*address), name(id)))
+        .collect()
 }
 
 /// Draining backends are those of endpoints that are still listed; nothing else is left.

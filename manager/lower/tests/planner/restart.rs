@@ -14,7 +14,9 @@ use crate::{
 const CAPACITY: Capacity = Capacity::for_backends(256, 64);
 
 fn mesh(services: impl IntoIterator<Item = Service>) -> Mesh {
-    let services = services.into_iter().map(|service| (service.name.clone(), Arc::new(service)));
+    let services = services
+        .into_iter()
+        .map(|service| (service.name.clone(), Arc::new(service)));
     Mesh {
         services: services.collect(),
         addresses: [(ip("10.0.0.1"), workload("web"))].into(),
@@ -51,7 +53,10 @@ fn an_unchanged_mesh_writes_nothing_after_a_restart() {
     let saved = planner.registry().to_json();
     let mut planner = adopt(&kernel, Registry::from_json(&saved).unwrap());
     let plan = planner.plan_full(&shop(), &node(), seconds(10));
-    assert_eq!((plan.ops, plan.removed, plan.problems), (vec![], vec![], vec![]));
+    assert_eq!(
+        (plan.ops, plan.removed, plan.problems),
+        (vec![], vec![], vec![])
+    );
 }
 
 #[test]
@@ -73,10 +78,16 @@ fn a_restart_writes_what_changed_meanwhile_and_deletes_what_is_gone() {
     kernel.apply_watching(&plan.ops);
     let mut removed: Vec<_> = plan.removed.iter().map(|gone| gone.address).collect();
     removed.sort();
-    assert_eq!(removed, ["10.0.0.1", "10.0.0.7", "10.0.0.8", "10.0.0.9"].map(ip));
+    assert_eq!(
+        removed,
+        ["10.0.0.1", "10.0.0.7", "10.0.0.8", "10.0.0.9"].map(ip)
+    );
     assert_eq!(kernel.services.len(), 1);
     let fresh = Address::from(ip("10.0.0.6"));
-    let fresh = kernel.backends.iter().find(|backend| backend.address == fresh);
+    let fresh = kernel
+        .backends
+        .iter()
+        .find(|backend| backend.address == fresh);
     assert!(fresh.map(|backend| backend.generation) > generation);
     assert_eq!(kernel.workloads.len(), 1);
 }
@@ -100,7 +111,10 @@ fn an_ejection_and_a_draining_backend_are_adopted() {
     leaving.ports[0].endpoints[0].terminating = true;
     let plan = planner.plan(&crate::world::put(leaving.clone()), &node(), seconds(2));
     kernel.apply_watching(&plan.ops);
-    let target = planner.backends().find(|backend| backend.address == ip("10.0.0.2")).unwrap();
+    let target = planner
+        .backends()
+        .find(|backend| backend.address == ip("10.0.0.2"))
+        .unwrap();
     let (index, generation) = (target.index, target.generation);
     let op = planner.eject(index, generation, u64::MAX).unwrap();
     kernel.apply(&op);
@@ -154,4 +168,36 @@ fn foreign_contents_are_cleared_without_a_panic() {
     kernel.services.remove(&wild.0);
     let plan = planner_two.plan(&Change::default(), &node(), seconds(20));
     assert_eq!(plan.ops, []);
+}
+
+/// Three frontends share a pool whose slots move to another region: whatever was written when
+/// the process died, the next one leads nobody astray.
+#[test]
+fn a_death_after_any_write_is_survived() {
+    let three = |last: u32| {
+        service(
+            "web",
+            &["10.96.0.1", "10.96.0.3", "10.96.0.4"],
+            vec![port(80, endpoints(1..=last))],
+        )
+    };
+    let (mut old, kernel) = start(&mesh([three(4)]));
+    let saved = old.registry().clone();
+    let plan = old.plan(&crate::world::put(three(5)), &node(), seconds(2));
+    assert!(plan.ops.len() >= 6);
+    let second = service("second", &["10.96.0.9"], vec![port(80, endpoints(20..24))]);
+    for registry in [old.registry().clone(), saved, Registry::default()] {
+        for died_after in 0..=plan.ops.len() {
+            let mut kernel = kernel.clone();
+            kernel.apply_watching(&plan.ops[..died_after]);
+            let mut planner = adopt(&kernel, registry.clone());
+            let after = mesh([three(5), second.clone()]);
+            let plan = planner.plan_full(&after, &node(), seconds(3));
+            kernel.apply_watching(&plan.ops);
+            assert_eq!(plan.removed, [], "after {died_after}");
+            assert_eq!(kernel.services.len(), 4);
+            planner.plan(&Change::default(), &node(), seconds(9));
+            assert_eq!(planner.usage().slots, 8 + 4, "after {died_after}");
+        }
+    }
 }
