@@ -1,5 +1,11 @@
 //! The loader against the real kernel: load, attach, upgrade, read back, remove.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test's set-up may panic, and tells what it could not clean up"
+)]
+
 use std::{collections::BTreeSet, path::Path};
 
 use weft_abi::{
@@ -284,6 +290,42 @@ fn a_full_map_names_the_step_that_did_not_fit() {
 }
 
 #[test]
+fn a_million_slots_are_written_and_read_back() {
+    let Some(rig) = Rig::or_skip() else { return };
+    let state = rig.directory().join("state");
+    let _installed = Installed(&state);
+    let capacity = Capacity::for_backends(262_144, 65_536);
+    let (plane, _) = open(Options {
+        capacity,
+        ..options(&rig, "state")
+    });
+    let slots: Vec<_> = (1..=1_000_000)
+        .map(|backend| Slot {
+            backend,
+            service: 9,
+        })
+        .collect();
+    let mut ops = vec![MapOp::PutSlots(5, slots.clone())];
+    ops.extend((0..60_000).map(|port| MapOp::PutService(service_key(port), Service::default())));
+    let applied = plane.apply(&ops).unwrap();
+    assert_eq!(applied.writes[maps::SLOTS], 1_000_000);
+    let dump = plane.maps().dump().unwrap();
+    assert!(dump.slots[5..1_000_005] == slots);
+    assert_eq!(dump.services.len(), 60_000);
+    let usage = plane.maps().usage().unwrap();
+    let used = |map| {
+        usage
+            .iter()
+            .find(|usage| usage.map == map)
+            .map(|usage| usage.used)
+    };
+    assert_eq!(
+        (used(maps::SLOTS), used(maps::SERVICES)),
+        (Some(1_000_000), Some(60_000))
+    );
+}
+
+#[test]
 fn maps_keep_their_size_and_the_difference_is_reported() {
     let Some(rig) = Rig::or_skip() else { return };
     let state = rig.directory().join("state");
@@ -512,7 +554,7 @@ fn statistics_count_runs_while_they_are_enabled() {
     let _installed = Installed(&state);
     let (plane, _) = open(options(&rig, "state"));
     plane.attach().unwrap();
-    let guard = weft_loader::plane::enable_stats().unwrap();
+    let guard = weft_loader::enable_stats().unwrap();
     rig.inside(&node)
         .run(|| drop(std::net::TcpStream::connect("127.0.0.1:9")));
     drop(guard);

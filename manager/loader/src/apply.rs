@@ -3,7 +3,6 @@
 use std::{collections::BTreeMap, io};
 
 use aya::Pod;
-use weft_abi::names::maps;
 use weft_lower::MapOp;
 
 use crate::{Maps, Table};
@@ -24,7 +23,6 @@ pub struct ApplyError {
     /// The map.
     pub map: &'static str,
     /// Why.
-    #[source]
     pub fault: ApplyFault,
 }
 
@@ -32,16 +30,14 @@ pub struct ApplyError {
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyFault {
     /// The map has no room, or the index is beyond its end.
-    #[error(
-        "full with {capacity} entries; uninstall and run again with a larger --max-backends or --max-services"
-    )]
+    #[error("full with {capacity} entries; uninstall, and run again with room for more")]
     Full {
         /// Its size.
         capacity: u32,
     },
     /// Anything else.
     #[error("{0}")]
-    Kernel(#[source] io::Error),
+    Kernel(io::Error),
 }
 
 /// Applies `ops` in order.
@@ -170,16 +166,5 @@ fn fault(error: io::Error, capacity: u32) -> ApplyFault {
     match error.raw_os_error() {
         Some(libc::E2BIG | libc::ENOSPC | libc::ENOMEM) => ApplyFault::Full { capacity },
         _ => ApplyFault::Kernel(error),
-    }
-}
-
-/// The map a step writes to.
-pub fn map_of(op: &MapOp) -> &'static str {
-    match op {
-        MapOp::PutBackendState(..) => maps::BACKEND_STATE,
-        MapOp::PutBackend(..) => maps::BACKENDS,
-        MapOp::PutSlots(..) => maps::SLOTS,
-        MapOp::PutService(..) | MapOp::DeleteService(_) => maps::SERVICES,
-        MapOp::PutWorkload(..) | MapOp::DeleteWorkload(_) => maps::WORKLOADS,
     }
 }

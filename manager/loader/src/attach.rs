@@ -73,6 +73,11 @@ pub(crate) fn attach(
     cgroup: &Cgroup,
     interfaces: &[String],
 ) -> Result<AttachReport, Error> {
+    // All that can be wrong with the request is, before anything changes.
+    let indices: Vec<u32> = interfaces
+        .iter()
+        .map(|interface| interface_index(interface))
+        .collect::<Result<_, _>>()?;
     let mut attachments = Attachments {
         pins,
         programs,
@@ -87,8 +92,7 @@ pub(crate) fn attach(
         };
         wanted.insert(attachments.ensure(hook, &link_name(hook.program, None), target)?);
     }
-    for interface in interfaces {
-        let index = interface_index(interface)?;
+    for (interface, index) in interfaces.iter().zip(indices) {
         for hook in TC_HOOKS {
             let name = link_name(hook.program, Some(interface));
             wanted.insert(attachments.ensure(hook, &name, Target::Interface(index))?);
@@ -222,8 +226,8 @@ fn interface_index(interface: &str) -> Result<u32, Error> {
         )?;
         netdevice::name_to_index(&socket, interface)
     };
-    index().map_err(|source| Error::NoInterface {
+    index().map_err(|cause| Error::NoInterface {
         interface: interface.to_owned(),
-        source: source.into(),
+        cause: cause.into(),
     })
 }

@@ -100,9 +100,9 @@ pub(crate) fn has_function(types: &Btf, name: &str) -> bool {
     found.is_ok_and(|found| found.iter().any(|found| matches!(found, Type::Func(_))))
 }
 
-fn types_error(source: btf_rs::Error) -> Error {
+fn types_error(cause: btf_rs::Error) -> Error {
     Error::Types {
-        source: Box::new(source),
+        cause: Box::new(cause),
     }
 }
 

@@ -2,57 +2,58 @@
 
 use std::{io, path::PathBuf};
 
-/// Why something could not be loaded, attached, read or removed.
+/// Why something could not be loaded, attached, read or removed. Messages are complete: a cause is
+/// part of them, and not a `source` that would be printed twice.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The binary has no kernel object.
     #[error("built without the kernel object; run `cargo xtask build-ebpf` and build again")]
     NotBuilt,
     /// A file or directory.
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}: {cause}", path.display())]
     File {
         /// What was tried.
         action: &'static str,
         /// On what.
         path: PathBuf,
         /// What the kernel answered.
-        source: io::Error,
+        cause: io::Error,
     },
     /// A bpf(2) command.
-    #[error("cannot {action} {name}: {source}")]
+    #[error("cannot {action} {name}: {cause}")]
     Bpf {
         /// What was tried.
         action: &'static str,
         /// With which map, program, link or hook.
         name: String,
         /// What the kernel answered.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The object could not be parsed, or its maps not be made.
-    #[error("cannot make the maps of the kernel object: {source}")]
+    #[error("cannot make the maps of the kernel object: {cause}")]
     Object {
         /// What aya met.
-        source: Box<aya::EbpfError>,
+        cause: Box<aya::EbpfError>,
     },
     /// The kernel's types could not be read.
-    #[error("cannot read the kernel's types (BTF): {source}")]
+    #[error("cannot read the kernel's types (BTF): {cause}")]
     Btf {
         /// What aya met.
-        source: Box<aya::BtfError>,
+        cause: Box<aya::BtfError>,
     },
     /// The kernel's types could not be read while looking for the offset of a field.
-    #[error("cannot read the kernel's types (BTF): {source}")]
+    #[error("cannot read the kernel's types (BTF): {cause}")]
     Types {
         /// What btf-rs met.
-        source: Box<btf_rs::Error>,
+        cause: Box<btf_rs::Error>,
     },
     /// The kernel refused a program; the message has the verifier's log.
-    #[error("the kernel refuses program {program}: {source}")]
+    #[error("the kernel refuses program {program}: {cause}")]
     Program {
         /// Its name.
         program: &'static str,
         /// What aya met.
-        source: Box<aya::programs::ProgramError>,
+        cause: Box<aya::programs::ProgramError>,
     },
     /// The object lacks a program.
     #[error(
@@ -116,12 +117,12 @@ pub enum Error {
         root: PathBuf,
     },
     /// There is no such interface.
-    #[error("no network interface {interface} in this network namespace: {source}")]
+    #[error("no network interface {interface} in this network namespace: {cause}")]
     NoInterface {
         /// As it was given.
         interface: String,
         /// What the kernel answered.
-        source: io::Error,
+        cause: io::Error,
     },
     /// Nothing is installed.
     #[error("nothing is installed in {}", state.display())]
@@ -144,12 +145,12 @@ pub enum Error {
         left: Vec<String>,
     },
     /// A socket could not be made or used.
-    #[error("cannot {action}: {source}")]
+    #[error("cannot {action}: {cause}")]
     Socket {
         /// What was tried.
         action: &'static str,
         /// What the kernel answered.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The kernel's answer made no sense.
     #[error("the kernel's {what} is malformed; is this a newer kernel than weft knows?")]
@@ -158,10 +159,10 @@ pub enum Error {
         what: &'static str,
     },
     /// The log of the programs could not be opened.
-    #[error("the trace object has no log: {source}")]
+    #[error("the trace object has no log: {cause}")]
     Trace {
         /// What aya-log met.
-        source: Box<aya_log::Error>,
+        cause: Box<aya_log::Error>,
     },
 }
 
@@ -172,10 +173,10 @@ impl Error {
         path: impl Into<PathBuf>,
     ) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
-        move |source| Self::File {
+        move |cause| Self::File {
             action,
             path,
-            source,
+            cause,
         }
     }
 
@@ -185,10 +186,10 @@ impl Error {
         name: impl Into<String>,
     ) -> impl FnOnce(io::Error) -> Self {
         let name = name.into();
-        move |source| Self::Bpf {
+        move |cause| Self::Bpf {
             action,
             name,
-            source,
+            cause,
         }
     }
 }

@@ -21,7 +21,7 @@ impl Events {
         let failed = |error: MapError| Error::Bpf {
             action: "map the ring buffer",
             name: maps::EVENTS.to_owned(),
-            source: std::io::Error::other(error),
+            cause: std::io::Error::other(error),
         };
         let data = MapData::from_pin(pins.map(maps::EVENTS)).map_err(failed)?;
         let ring = RingBuf::try_from(Map::RingBuf(data)).map_err(failed)?;

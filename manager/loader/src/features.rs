@@ -210,7 +210,7 @@ fn destroy(protocol: u8) -> Result<String, String> {
     sockets::probe(protocol)
         .map(|()| String::new())
         .map_err(|error| match error {
-            Error::Socket { source, .. } if source.raw_os_error() == Some(libc::EOPNOTSUPP) => {
+            Error::Socket { cause, .. } if cause.raw_os_error() == Some(libc::EOPNOTSUPP) => {
                 "the kernel needs CONFIG_INET_DIAG_DESTROY".to_owned()
             }
             error => error.to_string(),

@@ -55,7 +55,7 @@ pub use lock::Lock;
 pub use maps::{MapUsage, Maps};
 pub use pinned::{MapDescription, Pinned, PinnedProgram};
 pub use pins::BpfDir;
-pub use plane::{OpenReport, Options, Plane, ProgramStats, SizeMismatch, StatsGuard};
+pub use plane::{OpenReport, Options, Plane, ProgramStats, SizeMismatch, StatsGuard, enable_stats};
 pub use sockets::{Destroyed, SocketDestroyer, SocketId};
 pub use table::Table;
 pub use trace::{TraceLine, TraceLog};

@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File},
     io::{self, Read, Seek, Write},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     thread,
     time::Duration,
@@ -12,8 +13,7 @@ use rustix::fs::FlockOperation;
 
 use crate::Error;
 
-/// The lock; dropped, it is free. The file stays, since removing it would let two processes each
-/// lock a file of that name.
+/// The lock; dropped, it is free. Only uninstalling removes the file.
 #[derive(Debug)]
 pub struct Lock {
     path: PathBuf,
@@ -29,17 +29,14 @@ impl Lock {
     pub fn acquire(state: &Path) -> Result<Self, Error> {
         fs::create_dir_all(state).map_err(Error::file("create", state))?;
         let path = path(state);
-        let mut options = File::options();
-        let file = options
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path);
-        let mut file = file.map_err(Error::file("open", &path))?;
+        let mut file = open(&path)?;
         if !lock_patiently(&file, &path)? {
             let holder = pid(&mut file).map_err(Error::file("read", &path))?;
             return Err(Error::Held { path, holder });
+        }
+        if !is_at(&file, &path) {
+            // Uninstalled between our opening and locking it: the file has no name any more.
+            return Self::acquire(state);
         }
         let lock = Self { path, file };
         lock.write_pid().map_err(Error::file("write", &lock.path))?;
@@ -77,6 +74,22 @@ impl Lock {
 
 fn path(state: &Path) -> PathBuf {
     state.join("lock")
+}
+
+fn open(path: &Path) -> Result<File, Error> {
+    let mut options = File::options();
+    let file = options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path);
+    file.map_err(Error::file("open", path))
+}
+
+fn is_at(file: &File, path: &Path) -> bool {
+    let inode = |metadata: io::Result<fs::Metadata>| metadata.ok().map(|data| data.ino());
+    inode(fs::metadata(path)).is_some_and(|found| inode(file.metadata()) == Some(found))
 }
 
 /// [`Lock::holder`] locks for an instant too, which must not keep a manager from starting.

@@ -145,7 +145,7 @@ impl Maps {
     /// [`Error::Bpf`].
     pub fn counters(&self) -> Result<[u64; Counter::COUNT as usize], Error> {
         let error = || Error::bpf("read map", maps::COUNTERS);
-        let cpus = aya::util::nr_cpus().map_err(|(_, source)| error()(source))?;
+        let cpus = aya::util::nr_cpus().map_err(|(_, cause)| error()(cause))?;
         let mut totals = [0; Counter::COUNT as usize];
         for (key, total) in (0u32..).zip(&mut totals) {
             let mut values = vec![0u64; cpus];
@@ -158,8 +158,8 @@ impl Maps {
         Ok(totals)
     }
 
-    /// How full the maps are that the kernel or the manager can fill. Counts keys, so not for
-    /// every second; arrays are counted by what in them is not zero.
+    /// How full the maps are that the kernel or the manager can fill. Reads them
+    /// whole, so not for every second; of arrays, what is not zero is in use.
     ///
     /// # Errors
     /// [`Error::Bpf`].
@@ -202,15 +202,11 @@ fn read<K: Pod, V: Pod>(table: &Table<K, V>) -> Result<Vec<(K, V)>, Error> {
 }
 
 fn hash_usage<K: Pod, V: Pod>(table: &Table<K, V>) -> Result<MapUsage, Error> {
-    usage(table, table.count())
+    usage(table, table.count(|_| true))
 }
 
 fn array_usage<V: Pod + PartialEq>(table: &Table<u32, V>) -> Result<MapUsage, Error> {
-    let used = |entries: Vec<(u32, V)>| {
-        let used = entries.iter().filter(|(_, value)| *value != zero()).count();
-        u32::try_from(used).expect("indices are `u32`")
-    };
-    usage(table, table.entries().map(used))
+    usage(table, table.count(|value| *value != zero()))
 }
 
 fn usage<K: Pod, V: Pod>(table: &Table<K, V>, used: io::Result<u32>) -> Result<MapUsage, Error> {

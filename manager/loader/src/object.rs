@@ -44,8 +44,8 @@ pub(crate) fn load(
     if object.is_empty() {
         return Err(Error::NotBuilt);
     }
-    let btf = Btf::from_sys_fs().map_err(|source| Error::Btf {
-        source: Box::new(source),
+    let btf = Btf::from_sys_fs().map_err(|cause| Error::Btf {
+        cause: Box::new(cause),
     })?;
     let offsets = btf::offsets(Path::new(btf::KERNEL_TYPES))?;
     let mut loader = EbpfLoader::new();
@@ -59,8 +59,8 @@ pub(crate) fn load(
     for (name, entries) in sizes(capacity) {
         loader.map_max_entries(name, entries);
     }
-    let mut ebpf = loader.load(object).map_err(|source| Error::Object {
-        source: Box::new(source),
+    let mut ebpf = loader.load(object).map_err(|cause| Error::Object {
+        cause: Box::new(cause),
     })?;
     let programs = load_programs(&mut ebpf, &btf)?;
     Ok((ebpf, programs))
@@ -89,9 +89,9 @@ fn load_programs(ebpf: &mut Ebpf, btf: &Btf) -> Result<Programs, Error> {
         let program = ebpf
             .program_mut(name)
             .ok_or(Error::NoProgram { program: name })?;
-        let refused = |source: ProgramError| Error::Program {
+        let refused = |cause: ProgramError| Error::Program {
             program: name,
-            source: Box::new(source),
+            cause: Box::new(cause),
         };
         match program {
             Program::CgroupSockAddr(program) => program.load(),

@@ -268,3 +268,18 @@ fn private_mounts() -> bool {
     let namespace = |pid| fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
     namespace("1").is_some_and(|first| namespace("self") != Some(first))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// So that the manager can hand them to threads of its own.
+    #[test]
+    fn planes_can_be_shared_and_readers_be_sent() {
+        fn shared<T: Send + Sync>() {}
+        fn sent<T: Send>() {}
+        shared::<Plane>();
+        sent::<Events>();
+        sent::<TraceLog>();
+    }
+}

@@ -131,42 +131,46 @@ impl<K: Pod, V: Pod> Table<K, V> {
     /// What the kernel answered.
     pub fn entries(&self) -> io::Result<Vec<(K, V)>> {
         let mut entries = Vec::new();
-        match self.read_after(None, usize::MAX, &mut entries) {
+        let result = self.scan(None, |keys, values| {
+            entries.extend(keys.iter().copied().zip(values.iter().copied()));
+            true
+        });
+        match result {
             Err(error) if unsupported(&error) => self.walk(),
             result => result.map(|()| entries),
         }
     }
 
-    /// How many entries there are. Reads the whole map.
+    /// How many entries there are that `used` holds for. Reads the whole map.
     ///
     /// # Errors
     /// What the kernel answered.
-    pub fn count(&self) -> io::Result<u32> {
-        let mut count = 0u32;
-        let mut key: Option<K> = None;
-        // Bounded, since a walk over a hash that changes may begin anew.
-        while count < self.capacity {
-            // SAFETY: `open` compared the size of `K` with the map's.
-            key = unsafe { sys::map::next_key(self.fd.as_fd(), key.as_ref()) }?;
-            if key.is_none() {
-                break;
+    pub fn count(&self, used: impl Fn(&V) -> bool) -> io::Result<u32> {
+        let mut count = 0;
+        let result = self.scan(None, |_, values| {
+            count += values.iter().filter(|value| used(value)).count();
+            true
+        });
+        match result {
+            Err(error) if unsupported(&error) => {
+                count = self.walk()?.iter().filter(|(_, value)| used(value)).count();
             }
-            count += 1;
+            result => result?,
         }
-        Ok(count)
+        Ok(u32::try_from(count).unwrap_or(u32::MAX))
     }
 
-    /// Reads entries after `cursor` until the end of the map or until there are `limit`.
-    fn read_after(
+    /// Shows `each` the entries after `cursor`, some at a time, until it answers false or the map
+    /// ends.
+    fn scan(
         &self,
         cursor: Option<u32>,
-        limit: usize,
-        entries: &mut Vec<(K, V)>,
+        mut each: impl FnMut(&[K], &[V]) -> bool,
     ) -> io::Result<()> {
         let mut cursor = cursor;
-        let mut keys = vec![zero::<K>(); BATCH.min(limit)];
-        let mut values = vec![zero::<V>(); BATCH.min(limit)];
-        while entries.len() < limit {
+        let mut keys = vec![zero::<K>(); BATCH];
+        let mut values = vec![zero::<V>(); BATCH];
+        loop {
             // SAFETY: `open` compared the sizes; both slices are resized together.
             let found = match unsafe {
                 sys::map::lookup_batch(self.fd.as_fd(), cursor, &mut keys, &mut values)
@@ -179,19 +183,12 @@ impl<K: Pod, V: Pod> Table<K, V> {
                 }
                 result => result?,
             };
-            let count = found.count.min(limit - entries.len());
-            entries.extend(
-                keys[..count]
-                    .iter()
-                    .copied()
-                    .zip(values[..count].iter().copied()),
-            );
-            cursor = found.cursor;
+            let more = each(&keys[..found.count], &values[..found.count]);
+            cursor = found.cursor.filter(|_| more);
             if cursor.is_none() {
-                break;
+                return Ok(());
             }
         }
-        Ok(())
     }
 
     /// All entries one by one, for maps without batches.
@@ -220,9 +217,13 @@ impl<V: Pod> Table<u32, V> {
         let Some(length) = end.checked_sub(range.start).filter(|length| *length > 0) else {
             return Ok(Vec::new());
         };
-        let mut entries = Vec::with_capacity(length as usize);
-        self.read_after(range.start.checked_sub(1), length as usize, &mut entries)?;
-        Ok(entries.into_iter().map(|(_, value)| value).collect())
+        let length = length as usize;
+        let mut found = Vec::with_capacity(length.min(BATCH));
+        self.scan(range.start.checked_sub(1), |_, values| {
+            found.extend(values.iter().copied().take(length - found.len()));
+            found.len() < length
+        })?;
+        Ok(found)
     }
 }
 

@@ -43,8 +43,8 @@ impl TraceLog {
         let lines = Lines::default();
         let collector = Collector(Arc::clone(&lines));
         let logger =
-            EbpfLogger::init_with_logger(ebpf, collector).map_err(|source| Error::Trace {
-                source: Box::new(source),
+            EbpfLogger::init_with_logger(ebpf, collector).map_err(|cause| Error::Trace {
+                cause: Box::new(cause),
             })?;
         Ok(Self { logger, lines })
     }

@@ -138,7 +138,7 @@ fn list(
 fn refused(action: &'static str, error: i32) -> Error {
     Error::Socket {
         action,
-        source: io::Error::from_raw_os_error(error),
+        cause: io::Error::from_raw_os_error(error),
     }
 }
 
@@ -183,7 +183,7 @@ impl Netlink {
             .map(drop)
             .map_err(|error| Error::Socket {
                 action: "ask for sockets",
-                source: error.into(),
+                cause: error.into(),
             })
     }
 
@@ -195,7 +195,7 @@ impl Netlink {
                 Err(error) => {
                     return Err(Error::Socket {
                         action: "list sockets",
-                        source: error.into(),
+                        cause: error.into(),
                     });
                 }
             }
@@ -218,7 +218,7 @@ impl Netlink {
 fn last_error(action: &'static str) -> Error {
     Error::Socket {
         action,
-        source: io::Error::last_os_error(),
+        cause: io::Error::last_os_error(),
     }
 }
 
