@@ -45,7 +45,7 @@ fn names() -> NameTable {
         backends: [(
             (7, 1),
             BackendName {
-                address: "fd00::1".parse().unwrap(),
+                address: "fd00::1".parse().expect("an address"),
                 port: 8080,
                 workload: Some(workload("server")),
             },
