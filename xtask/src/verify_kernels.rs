@@ -120,13 +120,18 @@ fn report(results: &[(&str, Outcome)]) -> ExitCode {
             }
             Outcome::Verdict(Verdict {
                 release,
+                programs,
                 refusal: None,
             }) => {
-                say::result(format_args!("{series}: PASS ({release})"));
+                let programs = programs.len();
+                say::result(format_args!(
+                    "{series}: PASS ({release}, {programs} programs)"
+                ));
             }
             Outcome::Verdict(Verdict {
                 release,
                 refusal: Some(reason),
+                ..
             }) => {
                 refused = true;
                 say::result(format_args!("{series}: FAIL ({release})\n{reason}"));

@@ -21,6 +21,8 @@ const PATIENCE: &str = "240";
 pub(super) struct Verdict {
     /// `uname -r`.
     pub(super) release: String,
+    /// Names of the programs it took; none when it refused the object.
+    pub(super) programs: Vec<String>,
     /// The verifier's words, when it refused.
     pub(super) refusal: Option<String>,
 }
@@ -38,12 +40,14 @@ impl Verdict {
                 "WEFT-PASS" => {
                     return Some(Self {
                         release,
+                        programs: owned(&said),
                         refusal: None,
                     });
                 }
                 "WEFT-FAIL" => {
                     return Some(Self {
                         release,
+                        programs: vec![],
                         refusal: Some(said.join("\n")),
                     });
                 }
@@ -52,6 +56,14 @@ impl Verdict {
         }
         None
     }
+}
+
+/// The programs among the lines of a guest that passed; the kernel may have spoken in between.
+fn owned(lines: &[&str]) -> Vec<String> {
+    let programs = lines
+        .iter()
+        .filter_map(|line| line.strip_prefix("WEFT-PROGRAM "));
+    programs.map(str::to_owned).collect()
 }
 
 /// Packs the guest's root: busybox, bpftool with its libraries, the object, the first process.
@@ -128,12 +140,12 @@ mod tests {
     #[test]
     fn a_pass_names_the_kernel() {
         // The firmware leaves the line with an escape sequence on it.
-        let console = "noise\r\n\u{1b}[2JWEFT-KERNEL 6.1.0-50\r\nWEFT-PASS\r\n";
-        let verdict = Verdict {
-            release: "6.1.0-50".to_owned(),
-            refusal: None,
-        };
-        assert_eq!(Verdict::read(console), Some(verdict));
+        let console = "noise\r\n\u{1b}[2JWEFT-KERNEL 6.1.0-50\r\nWEFT-PROGRAM weft_connect4\r\n\
+                       [    1.2] kernel noise\r\nWEFT-PASS\r\n";
+        let verdict = Verdict::read(console).unwrap();
+        assert_eq!(verdict.release, "6.1.0-50");
+        assert_eq!(verdict.programs, ["weft_connect4"]);
+        assert_eq!(verdict.refusal, None);
     }
 
     #[test]

@@ -8,7 +8,7 @@ mount -t devtmpfs devtmpfs /dev
 mount -t bpf bpf /sys/fs/bpf
 echo "WEFT-KERNEL $(uname -r)"
 if bpftool prog loadall /weft.bpf.o /sys/fs/bpf/weft >/tmp/log 2>&1; then
-    ls /sys/fs/bpf/weft
+    for program in /sys/fs/bpf/weft/*; do echo "WEFT-PROGRAM ${program##*/}"; done
     echo WEFT-PASS
 else
     tail -n 60 /tmp/log
