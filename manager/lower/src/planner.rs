@@ -247,14 +247,14 @@ impl Planner {
         self.quarantine.front().map(|(until, _)| *until)
     }
 
-    /// Passes a backend over until `until_ns` (`CLOCK_MONOTONIC`, ns; 0 takes it back). `None`
-    /// when the index has another owner by now.
+    /// Passes a backend over until `until_ns` (`CLOCK_MONOTONIC`, ns, cut to below 2^63; 0 takes it
+    /// back). `None` when the index has another owner by now.
     pub fn eject(&mut self, index: u32, generation: u32, until_ns: u64) -> Option<MapOp> {
         let mut backend = self.image.backend(index);
         if backend.service == 0 || backend.generation != generation {
             return None;
         }
-        backend.ejected_until = until_ns;
+        backend.ejected_until = until_ns.min(i64::MAX.cast_unsigned());
         self.image.put_backend(index, backend);
         Some(MapOp::PutBackend(index, backend))
     }

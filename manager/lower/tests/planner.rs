@@ -1,5 +1,7 @@
 //! The planner against simulated maps.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 #[path = "planner/world.rs"]
 mod world;
 

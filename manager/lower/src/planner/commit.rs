@@ -153,7 +153,7 @@ impl Planner {
 
     /// Whether the service may have the frontend: of all that claim one, the first by name, so
     /// that the outcome does not depend on who came first.
-    fn claim(&mut self, name: &ServiceName, key: ServiceKey, round: &mut Round) -> bool {
+    fn claim(&self, name: &ServiceName, key: ServiceKey, round: &mut Round) -> bool {
         if key == CANARY {
             return false;
         }

@@ -88,7 +88,7 @@ fn the_revision_changes_only_when_there_is_something_to_save() {
 fn an_id_changes_its_name_only_when_all_have_been_used() {
     let mut registry = Registry::default();
     let limit = 5; // ids 2, 3 and 4
-    let mut name = |registry: &mut Registry, short| registry.name_pool(&pool(short), limit);
+    let name = |registry: &mut Registry, short| registry.name_pool(&pool(short), limit);
     assert_eq!(name(&mut registry, "a"), Some(2));
     registry.retire_pool(2);
     assert_eq!(

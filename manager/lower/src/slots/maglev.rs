@@ -34,7 +34,11 @@ pub fn size(named: Option<u32>, backends: usize) -> u32 {
 
 fn next_prime(from: u32) -> u32 {
     // A divisor is at most 65535, the root of the largest number of 32 bits.
-    let prime = |n: u32| (2..=65535).take_while(|d| d * d <= n).all(|d| n % d != 0);
+    let prime = |n: u32| {
+        (2..=65535)
+            .take_while(|d| d * d <= n)
+            .all(|d| !n.is_multiple_of(d))
+    };
     (from..u32::MAX).find(|n| prime(*n)).unwrap_or(65537)
 }
 
