@@ -103,7 +103,7 @@ impl<'a> Reading<'a> {
             serde_path_to_error::Deserializer::new(value, &mut track),
             |path| unknown.push(ignored_path(&base, &path)),
         );
-        for path in unknown {
+        for path in unknown.into_iter().filter(|path| !is_envelope(path)) {
             self.find(Severity::Warning, "unknown-field", path, "no such field");
         }
         match result {
@@ -158,8 +158,7 @@ impl<'a> Reading<'a> {
                 &mut paths,
             );
             for path in paths {
-                let message = format!("{path} {reason}");
-                self.find(Severity::Warning, "not-supported", path, message);
+                self.find(Severity::Warning, "not-supported", path, reason);
             }
         }
     }
@@ -193,6 +192,12 @@ fn matches<'p>(
         }
         _ => matches(value, pattern, &path, found),
     }
+}
+
+/// Whether a field is one that every object has, and that is read apart from the rest.
+fn is_envelope(path: &FieldPath) -> bool {
+    matches!(path.0.as_slice(), [Segment::Key(key)]
+        if matches!(&**key, "apiVersion" | "kind" | "metadata"))
 }
 
 fn failed_path(mut base: FieldPath, path: &serde_path_to_error::Path) -> FieldPath {

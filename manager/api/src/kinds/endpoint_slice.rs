@@ -3,7 +3,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use k8s_openapi::api::discovery::v1 as k8s;
-use serde::{Deserialize, de::IgnoredAny};
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{Protocol, Resource, Severity, decode::Reading, object::Metadata, path::At, syntax};
@@ -73,12 +73,6 @@ pub struct Hints {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Written {
-    #[serde(rename = "apiVersion")]
-    _api_version: Option<IgnoredAny>,
-    #[serde(rename = "kind")]
-    _kind: Option<IgnoredAny>,
-    #[serde(rename = "metadata")]
-    _metadata: Option<IgnoredAny>,
     #[serde(default)]
     address_type: Option<String>,
     endpoints: Option<Vec<k8s::Endpoint>>,

@@ -1,0 +1,187 @@
+//! Compiling edits one by one gives what compiling the result from nothing gives.
+
+use std::collections::BTreeMap;
+
+use proptest::{collection::vec, prelude::*};
+use weft_api::Store;
+use weft_compiler::{Compiler, Settings};
+use weft_model::Mesh;
+
+const FILES: [&str; 4] = ["a.yaml", "b.yaml", "c.yaml", "d.yaml"];
+const NAMESPACES: [&str; 2] = ["default", "istio-system"];
+
+/// A document out of a small world, so that objects meet.
+fn document() -> impl Strategy<Value = String> {
+    let names = (0..NAMESPACES.len(), 0..3_u8, 0..4_u8, 0..4_u8);
+    (0..9_u8, names).prop_map(|(kind, (namespace, name, a, b))| {
+        let namespace = NAMESPACES[namespace];
+        match kind {
+            0 => service(namespace, name, a, b),
+            1 => slice(namespace, name, a, b),
+            2 | 3 => pod(namespace, name, a, b),
+            4 => node(name, a),
+            5 => entry(namespace, name, a, b),
+            6 | 7 => rule(namespace, name, a, b),
+            _ if a == 0 => "kind: [torn\n".into(),
+            _ => of_namespace(namespace, b),
+        }
+    })
+}
+
+fn service(namespace: &str, name: u8, a: u8, b: u8) -> String {
+    let port = if a == 3 { "0" } else { "80" };
+    let target = ["8080", "web", "admin", "8081"][usize::from(b)];
+    format!(
+        "apiVersion: v1\nkind: Service\nmetadata: {{name: s{name}, namespace: {namespace}}}\nspec:\n  clusterIP: 10.0.0.{a}\n  selector: {{app: a{b}}}\n  ports: [{{name: http, port: {port}, targetPort: {target}}}]\n"
+    )
+    .replace("10.0.0.0", "None")
+}
+
+fn slice(namespace: &str, name: u8, a: u8, b: u8) -> String {
+    format!(
+        "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata:\n  name: e{name}\n  namespace: {namespace}\n  labels: {{kubernetes.io/service-name: s{b}}}\naddressType: IPv4\nports: [{{name: http, port: 80{a}}}]\nendpoints:\n- addresses: [10.1.0.{a}]\n  targetRef: {{kind: Pod, name: p{name}}}\n- addresses: [10.1.0.{b}]\n"
+    )
+}
+
+fn pod(namespace: &str, name: u8, a: u8, b: u8) -> String {
+    let phase = if a == 3 { "Succeeded" } else { "Running" };
+    format!(
+        "apiVersion: v1\nkind: Pod\nmetadata:\n  name: p{name}\n  namespace: {namespace}\n  labels: {{app: a{b}, version: v{a}}}\nspec:\n  nodeName: n{a}\n  containers: [{{name: c, image: i, ports: [{{name: web, containerPort: 808{a}}}]}}]\nstatus:\n  phase: {phase}\n  podIPs: [{{ip: 10.1.0.{b}}}]\n  conditions: [{{type: Ready, status: \"True\"}}]\n"
+    )
+}
+
+fn node(name: u8, a: u8) -> String {
+    format!(
+        "apiVersion: v1\nkind: Node\nmetadata:\n  name: n{name}\n  labels: {{topology.kubernetes.io/zone: z{a}}}\n"
+    )
+}
+
+fn of_namespace(namespace: &str, b: u8) -> String {
+    let distribution = ["Any", "PreferClose", "PreferSameNode", "nonsense"][usize::from(b)];
+    format!(
+        "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {namespace}\n  annotations: {{networking.istio.io/traffic-distribution: {distribution}}}\n"
+    )
+}
+
+fn entry(namespace: &str, name: u8, a: u8, b: u8) -> String {
+    let host = [
+        "x.example.com",
+        "y.example.com",
+        "s1.default.svc.cluster.local",
+        "x.example.com",
+    ];
+    let (first, second) = (host[usize::from(a)], host[usize::from(b)]);
+    format!(
+        "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: x{name}, namespace: {namespace}}}\nspec:\n  hosts: [{first}, w{second}]\n  addresses: [240.0.0.{a}]\n  resolution: STATIC\n  ports: [{{number: 80, name: http, protocol: TCP}}]\n  endpoints: [{{address: 10.1.0.{b}}}]\n"
+    )
+}
+
+fn rule(namespace: &str, name: u8, a: u8, b: u8) -> String {
+    let host = [
+        "s1",
+        "s1.default.svc.cluster.local",
+        "\"*.default.svc.cluster.local\"",
+        "x.example.com",
+    ];
+    let policy = [
+        "simple: RANDOM",
+        "simple: LEAST_REQUEST",
+        "consistentHash: {useSourceIp: true}",
+        "simple: WRONG",
+    ];
+    format!(
+        "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: d{name}, namespace: {namespace}}}\nspec:\n  host: {}\n  exportTo: [\"{}\"]\n  trafficPolicy: {{loadBalancer: {{{}}}}}\n",
+        host[usize::from(a)],
+        if b == 0 { "." } else { "*" },
+        policy[usize::from(b)],
+    )
+}
+
+/// Puts a file's text, or removes the file.
+type Edit = (usize, Option<Vec<String>>);
+
+fn edits() -> impl Strategy<Value = Vec<Edit>> {
+    let text = prop_oneof![8 => vec(document(), 0..8).prop_map(Some), 1 => Just(None)];
+    vec((0..FILES.len(), text), 1..12)
+}
+
+fn settings() -> Settings {
+    Settings::default()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
+
+    #[test]
+    fn edits_one_by_one_mean_what_their_result_means(edits in edits()) {
+        let mut store = Store::default();
+        let mut compiler = Compiler::new(settings());
+        let mut follower = Mesh::default();
+        for (file, text) in edits {
+            let outcome = match text {
+                Some(documents) => store.put_file(FILES[file], &documents.join("---\n")),
+                None => store.remove_file(FILES[file]),
+            };
+            let change = compiler.update(&store, &outcome.changed);
+            follower.apply(&change);
+            let mut whole = Compiler::new(settings());
+            let keys: Vec<_> = store.keys().cloned().collect();
+            whole.update(&store, &keys);
+            prop_assert_eq!(compiler.mesh(), whole.mesh());
+            prop_assert_eq!(compiler.problems(&store), whole.problems(&store));
+            prop_assert_eq!(&follower, compiler.mesh(), "the change leaves something out");
+        }
+    }
+
+    #[test]
+    fn the_order_of_files_never_matters(edits in edits()) {
+        let mut texts = BTreeMap::new();
+        for (file, documents) in edits {
+            texts.insert(FILES[file], documents.unwrap_or_default().join("---\n"));
+        }
+        let compile = |order: &mut dyn Iterator<Item = (&&str, &String)>| {
+            let mut store = Store::default();
+            for (file, text) in order {
+                store.put_file(file, text);
+            }
+            let keys: Vec<_> = store.keys().cloned().collect();
+            let mut compiler = Compiler::new(settings());
+            compiler.update(&store, &keys);
+            (compiler.mesh().clone(), compiler.problems(&store))
+        };
+        let forth = compile(&mut texts.iter());
+        let back = compile(&mut texts.iter().rev());
+        prop_assert_eq!(forth, back);
+    }
+
+    #[test]
+    fn an_update_without_changes_changes_nothing(documents in vec(document(), 0..12)) {
+        let mut store = Store::default();
+        let text = documents.join("---\n");
+        store.put_file(FILES[0], &text);
+        let keys: Vec<_> = store.keys().cloned().collect();
+        let mut compiler = Compiler::new(settings());
+        compiler.update(&store, &keys);
+        prop_assert!(store.put_file(FILES[0], &text).changed.is_empty());
+        prop_assert!(compiler.update(&store, &keys).is_empty());
+    }
+
+    #[test]
+    fn mutilated_resources_never_panic(
+        documents in vec(document(), 1..6),
+        wounds in vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), ".{0,4}"), 0..6),
+    ) {
+        let mut text: Vec<char> = documents.join("---\n").chars().collect();
+        for (from, length, graft) in wounds {
+            let from = from.index(text.len() + 1);
+            let to = (from + length.index(12)).min(text.len());
+            text.splice(from..to, graft.chars());
+        }
+        let text: String = text.into_iter().collect();
+        let mut store = Store::default();
+        let outcome = store.put_file(FILES[0], &text);
+        let mut compiler = Compiler::new(settings());
+        compiler.update(&store, &outcome.changed);
+        compiler.problems(&store);
+    }
+}
