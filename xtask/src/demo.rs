@@ -46,7 +46,7 @@ pub(crate) struct Args {
     install: Install,
 }
 
-/// Builds everything and shows it.
+/// Builds everything (but no binary when `WEFT_BIN` names one) and shows it.
 pub(crate) fn run(sh: &Shell, args: &Args) -> Result<ExitCode> {
     ensure!(
         workspace::is_root(),
@@ -56,7 +56,7 @@ pub(crate) fn run(sh: &Shell, args: &Args) -> Result<ExitCode> {
     build(sh, args.install)?;
     let interrupt = Interrupt::watch()?;
     let mut story = Story::new(interrupt.clone());
-    let outcome = show(sh, args, &mut story, &interrupt);
+    let outcome = show(args, &mut story, &interrupt);
     if interrupt.is_set() {
         say::progress("interrupted; everything the demo made is removed");
         return Ok(ExitCode::FAILURE);
@@ -67,13 +67,15 @@ pub(crate) fn run(sh: &Shell, args: &Args) -> Result<ExitCode> {
 
 fn build(sh: &Shell, install: Install) -> Result<()> {
     let toolchain = say::step("setup", || setup::everything(sh, install))?;
+    if std::env::var_os("WEFT_BIN").is_some() {
+        return Ok(());
+    }
     ebpf::build(sh, &toolchain)?;
     say::step("build weft", || Ok(cmd!(sh, "cargo build -p weft").run()?))
 }
 
-fn show(sh: &Shell, args: &Args, story: &mut Story, interrupt: &Interrupt) -> Result<()> {
-    let weft = workspace::target(sh).join("debug").join("weft");
-    let mut stage = Stage::set(story, &weft)?;
+fn show(args: &Args, story: &mut Story, interrupt: &Interrupt) -> Result<()> {
+    let mut stage = Stage::set(story, &weft_testkit::weft::binary()?)?;
     let footprint = Snapshot::of_cgroup(stage.rig.cgroup().path())?;
 
     balancing::split(story, &stage)?;

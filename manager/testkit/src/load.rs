@@ -21,6 +21,7 @@ const KEPT_FAILURES: usize = 20;
 pub struct Load {
     stopped: Arc<AtomicBool>,
     done: Arc<AtomicU64>,
+    failed: Arc<AtomicU64>,
     threads: Vec<JoinHandle<Outcome>>,
 }
 
@@ -40,15 +41,28 @@ impl Load {
     pub fn start(place: &Place, target: SocketAddr, threads: usize, pause: Duration) -> Self {
         let stopped = Arc::new(AtomicBool::new(false));
         let done = Arc::new(AtomicU64::new(0));
+        let failed = Arc::new(AtomicU64::new(0));
         let threads = (0..threads)
             .map(|_| {
-                let (stopped, done) = (Arc::clone(&stopped), Arc::clone(&done));
-                place.spawn(move || ask_until(&stopped, &done, target, pause))
+                let stopped = Arc::clone(&stopped);
+                let (done, failed) = (Arc::clone(&done), Arc::clone(&failed));
+                place.spawn(move || {
+                    let (mut outcome, since) = (Outcome::default(), Instant::now());
+                    while !stopped.load(Ordering::Relaxed) {
+                        let before = outcome.failed;
+                        ask(&mut outcome, since, target);
+                        failed.fetch_add(outcome.failed - before, Ordering::Relaxed);
+                        done.fetch_add(1, Ordering::Relaxed);
+                        std::thread::sleep(pause);
+                    }
+                    outcome
+                })
             })
             .collect();
         Self {
             stopped,
             done,
+            failed,
             threads,
         }
     }
@@ -56,6 +70,11 @@ impl Load {
     /// Requests finished so far, failed ones too.
     pub fn done(&self) -> u64 {
         self.done.load(Ordering::Relaxed)
+    }
+
+    /// Requests failed so far.
+    pub fn failed(&self) -> u64 {
+        self.failed.load(Ordering::Relaxed)
     }
 
     /// Waits until that many more requests are finished; false when `timeout` passed first.
@@ -135,21 +154,6 @@ pub fn ask_times(place: &Place, target: SocketAddr, count: u32) -> Outcome {
         }
         outcome
     })
-}
-
-fn ask_until(
-    stopped: &AtomicBool,
-    done: &AtomicU64,
-    target: SocketAddr,
-    pause: Duration,
-) -> Outcome {
-    let (mut outcome, since) = (Outcome::default(), Instant::now());
-    while !stopped.load(Ordering::Relaxed) {
-        ask(&mut outcome, since, target);
-        done.fetch_add(1, Ordering::Relaxed);
-        std::thread::sleep(pause);
-    }
-    outcome
 }
 
 fn ask(outcome: &mut Outcome, since: Instant, target: SocketAddr) {

@@ -97,7 +97,7 @@ fn bpftool(args: &[&str]) -> Result<Value> {
         args.join(" "),
         String::from_utf8_lossy(&output.stdout).trim()
     );
-    if output.stdout.is_empty() {
+    if output.stdout.trim_ascii().is_empty() {
         return Ok(Value::Null);
     }
     serde_json::from_slice(&output.stdout).context("read bpftool's JSON")

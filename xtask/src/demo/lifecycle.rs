@@ -103,8 +103,11 @@ pub(super) fn manager_killed(story: &mut Story, stage: &mut Stage) -> Result<()>
     let went_on = load.wait_for(500, 20 * SECOND);
     let alone = load.done() - at_kill;
     story.see(
-        dead && went_on,
-        &format!("process {pid} is gone; {alone} more requests were answered without it"),
+        dead && went_on && load.failed() == 0,
+        &format!(
+            "process {pid} is gone; {alone} more requests without it, {} failed",
+            load.failed()
+        ),
     );
     let begin = Instant::now();
     let restarted = stage.mesh.restart();
@@ -204,7 +207,7 @@ pub(super) fn clean_up(story: &mut Story, stage: Stage, footprint: &Snapshot) ->
     let Stage {
         mesh,
         servers,
-        policy: _policy,
+        client: own,
         rig,
         ..
     } = stage;
@@ -240,7 +243,7 @@ pub(super) fn clean_up(story: &mut Story, stage: Stage, footprint: &Snapshot) ->
         ),
     );
     let namespace = client.namespace().path();
-    drop((client, servers, rig));
+    drop((client, own, servers, rig));
     story.see(
         !namespace.exists() && !cgroup.exists(),
         "namespaces, cgroup and files are gone",
