@@ -373,7 +373,10 @@ fn another_weft_on_the_same_subtree_is_refused() {
         .unwrap_err();
         assert!(matches!(error, Error::Conflict { .. }), "{error}");
     }
-    drop(Installed(&rig.directory().join("other")));
+    assert!(
+        !rig.directory().join("other/bpf").exists(),
+        "a refused start leaves nothing"
+    );
     let beside = Options {
         cgroup: sibling.path().to_owned(),
         ..options(&rig, "beside")

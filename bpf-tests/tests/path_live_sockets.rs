@@ -17,7 +17,7 @@ use std::{
 use weft_abi::{
     Address, Backend, BackendState, EventKind, Protocol, Scope, Service, ServiceKey, Slot,
 };
-use weft_loader::{Options, Pinned, Plane, SocketDestroyer, SocketId, uninstall};
+use weft_loader::{Options, Pinned, Plane, SocketDestroyer, SocketId, TraceLog, uninstall};
 use weft_lower::{Capacity, MapOp};
 use weft_testkit::{Namespace, Place, Rig};
 
@@ -35,6 +35,10 @@ impl Mesh {
     }
 
     fn install(rig: &Rig, backend: SocketAddr) -> Self {
+        Self::install_with(rig, backend, false).0
+    }
+
+    fn install_with(rig: &Rig, backend: SocketAddr, trace: bool) -> (Self, Option<TraceLog>) {
         let state = rig.directory().join("state");
         let options = Options {
             state: state.clone(),
@@ -46,15 +50,16 @@ impl Mesh {
                 slots: 16,
                 workloads: 16,
             },
-            trace: false,
+            trace,
         };
-        let (plane, ..) = Plane::open(options).unwrap_or_else(|error| panic!("{error}"));
+        let (plane, _, log) = Plane::open(options).unwrap_or_else(|error| panic!("{error}"));
         plane.apply(&one_backend(backend)).unwrap();
         plane.attach().unwrap();
-        Self {
+        let mesh = Self {
             plane: Some(plane),
             state,
-        }
+        };
+        (mesh, log)
     }
 }
 
@@ -290,4 +295,28 @@ fn balancing_goes_on_without_a_process_that_holds_the_plane() {
     assert_eq!(near.peer_addr().unwrap(), VIP.parse().unwrap());
     let pinned = Pinned::open(&mesh.state).unwrap();
     assert_eq!(pinned.maps().backend_states(1..2).unwrap()[0].active, 1);
+}
+
+#[test]
+fn the_trace_object_logs_what_its_programs_do() {
+    let Some(mut rig) = Rig::or_skip() else {
+        return;
+    };
+    let [client, server] = ["client", "server"].map(|name| rig.host(name).unwrap());
+    let listener = listen(&server);
+    let backend = listener.local_addr().unwrap();
+    let (mesh, log) = Mesh::install_with(&rig, backend, true);
+    let mut log = log.unwrap();
+    assert_eq!(log.drain(), []);
+    drop(connect(&rig.inside(&client), &listener));
+    assert!(readable(&log), "the log wakes its reader");
+    let lines = log.drain();
+    assert!(!lines.is_empty());
+    assert!(
+        lines.iter().all(|line| !line.message.is_empty()),
+        "{lines:?}"
+    );
+    println!("{}", lines[0]);
+    drop(log);
+    drop(mesh);
 }

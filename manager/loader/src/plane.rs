@@ -104,7 +104,21 @@ impl Plane {
     /// verifier's log, and what else [`Error`] lists.
     pub fn open(options: Options) -> Result<(Self, OpenReport, Option<TraceLog>), Error> {
         let cgroup = Cgroup::resolve(&options.cgroup)?;
+        let fresh = BpfDir::find(&options.state)?.is_none();
         let pins = BpfDir::create(&options.state)?;
+        let opened = Self::open_at(pins.clone(), cgroup, options);
+        if opened.is_err() && fresh {
+            // A failed first start leaves nothing; what it failed with is what counts.
+            drop(pins.remove());
+        }
+        opened
+    }
+
+    fn open_at(
+        pins: BpfDir,
+        cgroup: Cgroup,
+        options: Options,
+    ) -> Result<(Self, OpenReport, Option<TraceLog>), Error> {
         cgroup::refuse_other_weft(&cgroup, &pins)?;
         let adopted = pins.map(maps::SERVICES).exists();
         let (mut ebpf, programs) = object::load(&pins, &options.capacity, options.trace)?;
@@ -118,10 +132,11 @@ impl Plane {
             sizes: size_mismatches(&maps, &options.capacity),
             private_mounts: private_mounts(),
         };
+        let interfaces = options.interfaces;
         let plane = Self {
             pins,
             cgroup,
-            interfaces: options.interfaces,
+            interfaces,
             programs,
             maps,
         };
