@@ -3,7 +3,7 @@
 //! as [`weft_lower::MapOp`]s.
 //!
 //! Reading order: [`plane`] (load, attach), [`apply`] and [`maps`] (what is in the maps),
-//! [`pinned`] (the same without a manager), [`events`], [`iterate`], [`sockets`], [`uninstall`];
+//! [`pinned`] (the same without a manager), [`events`], [`iterate`], [`sockets`], [`mod@uninstall`];
 //! below them [`pins`] (layout of the pin directory), [`cgroup`], [`lock`], [`features`], [`btf`]
 //! and the raw system call.
 
