@@ -20,7 +20,7 @@ const PROBE: (Ipv4Addr, u16) = (Ipv4Addr::new(10, 97, 0, 1), 80);
 
 const PROBE_FILE: &str = "probe.yaml";
 
-/// Rows `load-1m` and `change-1m` (of the size that `effort` says, which the units name).
+/// Rows `load-1m` and `change-1m`, or with the size that `effort` says in place of `1m`.
 pub(super) fn measure(arena: &Arena, effort: &Effort, rows: &mut Vec<Row>) -> Result<()> {
     let (services, endpoints) = effort.large;
     let policy = PolicyDirectory::new(arena.rig.directory().join("large"))?;
@@ -38,6 +38,10 @@ pub(super) fn measure(arena: &Arena, effort: &Effort, rows: &mut Vec<Row>) -> Re
 
     let size = format!("{services} services with {endpoints} endpoints each");
     let total = services * endpoints;
+    let short = match total {
+        1_000_000.. => format!("{}m", total / 1_000_000),
+        _ => format!("{}k", total / 1_000),
+    };
     let begin = Instant::now();
     let mesh = Weft::on(&arena.rig, Place::outside(&arena.client), policy.path())?
         .binary(&arena.binary)
@@ -50,17 +54,22 @@ pub(super) fn measure(arena: &Arena, effort: &Effort, rows: &mut Vec<Row>) -> Re
     await_greeting(arena, "even", begin)?;
     let seconds = begin.elapsed().as_secs_f64();
     let alone = |name: &str, what: &str, values: &[f64]| {
-        Row::alone(name, &format!("{what}, {size}"), values)
+        let name = name.replace("SIZE", &short);
+        Row::alone(&name, &format!("{what}, {size}"), values)
     };
-    rows.push(alone("load-1m", "seconds from start to effect", &[seconds]));
+    rows.push(alone(
+        "load-SIZE",
+        "seconds from start to effect",
+        &[seconds],
+    ));
     let (resident, peak) = memory(mesh.pid().context("weft has ended")?)?;
     rows.push(alone(
-        "load-1m-memory",
+        "load-SIZE-memory",
         "megabytes resident after loading",
         &[resident],
     ));
     rows.push(alone(
-        "load-1m-memory-peak",
+        "load-SIZE-memory-peak",
         "megabytes resident at most",
         &[peak],
     ));
@@ -82,17 +91,17 @@ pub(super) fn measure(arena: &Arena, effort: &Effort, rows: &mut Vec<Row>) -> Re
     }
     for (name, what, values) in [
         (
-            "change-1m",
+            "change-SIZE",
             "milliseconds from rename of the file to the first connection with the new backend",
             &seen.effect,
         ),
         (
-            "change-1m-manager",
+            "change-SIZE-manager",
             "milliseconds from file event to last map write, as the manager says",
             &seen.manager,
         ),
         (
-            "change-1m-writes",
+            "change-SIZE-writes",
             "map entries written by one change",
             &seen.writes,
         ),
