@@ -30,7 +30,7 @@ pub mod outlier;
 pub use canary::{CANARY, canary_ops};
 pub use node::NodeFacts;
 pub use ops::{Capacity, MapOp};
-pub use outlier::{Failures, OutlierCounts, OutlierDetector, Verdict};
+pub use outlier::{FailureKind, Failures, OutlierCounts, OutlierDetector, Verdict};
 pub use planner::{BackendView, MapDump, Plan, Planner, PoolView, RemovedBackend, Shortage, Usage};
 pub use pool::{Family, PoolClass, PoolKey};
 pub use registry::{PoolName, Registry, RegistryError};

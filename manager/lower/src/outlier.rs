@@ -12,6 +12,16 @@ use weft_model::Outlier;
 /// Envoy's default `max_ejection_time`; a longer base time takes its place.
 const MAX_EJECTION: Duration = Duration::from_secs(300);
 
+/// What the kernel counts apart: a backend that takes connections and resets them has successes of
+/// the one kind and failures of the other.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum FailureKind {
+    /// `BackendState::consecutive_failures`.
+    Connect,
+    /// `BackendState::consecutive_resets`.
+    Reset,
+}
+
 /// Failures in a row of one backend, as the kernel counts them since its last success.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Failures {
@@ -21,7 +31,9 @@ pub struct Failures {
     pub index: u32,
     /// That backend's generation.
     pub generation: u32,
-    /// `BackendState::consecutive_failures`.
+    /// Which count.
+    pub kind: FailureKind,
+    /// The count.
     pub consecutive: u32,
 }
 
@@ -38,6 +50,15 @@ pub struct Verdict {
     pub until: Option<Duration>,
     /// Why.
     pub reason: Reason,
+}
+
+impl Verdict {
+    /// What [`Planner::eject`](crate::Planner::eject) takes: `CLOCK_MONOTONIC` in ns, or 0.
+    pub fn until_ns(&self) -> u64 {
+        self.until.map_or(0, |until| {
+            u64::try_from(until.as_nanos()).unwrap_or(u64::MAX)
+        })
+    }
 }
 
 /// Why a verdict was reached.
@@ -89,8 +110,10 @@ struct Host {
     ejected_until: Option<Duration>,
     /// The next ejection lasts this many base times more.
     times: u32,
-    /// Kernel's count up to which failures are paid for by an ejection.
-    forgiven: u32,
+    /// The kernel's counts, by kind, when they last rose.
+    seen: [u32; 2],
+    /// Counts up to which failures are paid for by an ejection.
+    forgiven: [u32; 2],
 }
 
 impl Host {
@@ -195,15 +218,18 @@ impl Pool {
     fn observe(&mut self, failures: Failures, now: Duration) -> Option<Verdict> {
         let key = (failures.index, failures.generation);
         let host = self.hosts.entry(key).or_default();
+        let kind = failures.kind as usize;
+        host.seen[kind] = failures.consecutive;
         if host.is_ejected(now) {
             // Connections begun before the ejection still fail; they do not count against it.
-            host.forgiven = failures.consecutive;
+            host.forgiven[kind] = failures.consecutive;
             return None;
         }
-        if failures.consecutive < host.forgiven {
-            host.forgiven = 0;
+        // Lower than before: there was a success in between.
+        if failures.consecutive < host.forgiven[kind] {
+            host.forgiven[kind] = 0;
         }
-        let consecutive = failures.consecutive - host.forgiven;
+        let consecutive = failures.consecutive - host.forgiven[kind];
         if consecutive < self.config.consecutive_failures.max(1) {
             return None;
         }
@@ -218,7 +244,7 @@ impl Pool {
         let until = now + self.lengthen(key);
         let host = self.hosts.entry(key).or_default();
         host.ejected_until = Some(until);
-        host.forgiven = failures.consecutive;
+        host.forgiven = host.seen;
         Some(Verdict {
             pool: failures.pool,
             index: failures.index,
@@ -249,7 +275,7 @@ impl Pool {
             if host.ejected_until.take().is_none() {
                 host.times = host.times.saturating_sub(1);
             }
-            host.times > 0 || host.forgiven > 0
+            host.times > 0 || host.seen != [0, 0]
         });
     }
 

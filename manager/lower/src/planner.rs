@@ -12,6 +12,10 @@ mod draft;
 
 mod commit;
 
+mod addresses;
+
+mod release;
+
 mod adopt;
 
 mod view;
@@ -31,7 +35,7 @@ use std::{
     time::Duration,
 };
 
-use weft_abi::{Address, Backend, ServiceKey, names::maps};
+use weft_abi::{ServiceKey, names::maps};
 use weft_model::{Change, Mesh, Outlier, Service, ServiceName, Workload};
 
 use self::{
@@ -344,102 +348,6 @@ impl Planner {
         }
     }
 
-    fn match_addresses(&mut self, mesh: &Mesh, round: &mut Round) {
-        let known = |address: &Address| mesh.addresses.contains_key(&IpAddr::from(*address));
-        let held = self
-            .image
-            .workloads
-            .keys()
-            .map(|address| IpAddr::from(*address));
-        let waiting = self.waiting_addresses.keys().copied();
-        let gone: Vec<IpAddr> = held
-            .chain(waiting)
-            .filter(|address| !known(&Address::from(*address)))
-            .collect();
-        for address in gone {
-            self.forget_address(address, round);
-        }
-        for (address, workload) in &mesh.addresses {
-            self.name_address(*address, workload, round);
-        }
-    }
-
-    fn name_address(&mut self, address: IpAddr, workload: &Arc<Workload>, round: &mut Round) {
-        let id = self.registry.name_workload(workload);
-        let key = Address::from(address);
-        let held = self.image.workloads.get(&key).copied();
-        // Deletes come after writes, so what this plan deletes still takes room.
-        let entries = self.image.workloads.len() + round.deleted_workloads;
-        if held.is_none() && u32::try_from(entries).is_ok_and(|n| n >= self.capacity.workloads) {
-            self.waiting_addresses.insert(address, Arc::clone(workload));
-            return;
-        }
-        self.waiting_addresses.remove(&address);
-        if held != Some(id) {
-            self.image.workloads.insert(key, id);
-            round.steps.workload(key, id);
-        }
-    }
-
-    fn forget_address(&mut self, address: IpAddr, round: &mut Round) {
-        self.waiting_addresses.remove(&address);
-        let key = Address::from(address);
-        if self.image.workloads.remove(&key).is_some() {
-            round.deleted_workloads += 1;
-            round.steps.delete_workload(key);
-        }
-    }
-
-    /// Gives back what has rested long enough.
-    fn mature(&mut self, now: Duration) {
-        while let Some((until, freed)) = self.quarantine.front().copied() {
-            if until > now {
-                return;
-            }
-            self.quarantine.pop_front();
-            self.room = true;
-            match freed {
-                Freed::Backend(index) => self.indexes.give_back(index),
-                Freed::Region(region) => self.regions.give_back(region),
-                // The service may have come back in the meantime.
-                Freed::Pool(id) if self.pools.contains_key(&id) => {}
-                Freed::Pool(id) => self.registry.retire_pool(id),
-            }
-        }
-    }
-
-    fn rest(&mut self, freed: Freed, now: Duration) {
-        self.quarantine.push_back((now + QUARANTINE, freed));
-    }
-
-    fn free_pool(&mut self, id: u32, round: &mut Round) {
-        let Some(pool) = self.pools.remove(&id) else {
-            return;
-        };
-        for index in pool.members {
-            self.free_backend(index, pool.protocol, round);
-        }
-        for region in pool.region.into_iter().chain(pool.leftovers) {
-            self.rest(Freed::Region(region), round.now);
-        }
-        self.rest(Freed::Pool(id), round.now);
-    }
-
-    fn free_backend(&mut self, index: u32, protocol: u8, round: &mut Round) {
-        let backend = self.image.backend(index);
-        round.removed.push(RemovedBackend {
-            index,
-            generation: backend.generation,
-            address: backend.address.into(),
-            port: backend.port,
-            protocol,
-            service: backend.service,
-        });
-        self.image.put_backend(index, Backend::default());
-        round.steps.free(index);
-        self.rest(Freed::Backend(index), round.now);
-    }
-
     fn shortages(&self) -> Vec<Shortage> {
         let addresses = self
             .waiting_addresses
@@ -466,6 +374,7 @@ impl Planner {
         let mut shortages: Vec<_> = self.waiting.values().cloned().collect();
         shortages.extend(addresses.chain(frontends));
         // A frontend taken in both scopes is one problem.
+        shortages.sort();
         shortages.dedup();
         shortages
     }

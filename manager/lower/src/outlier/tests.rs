@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use weft_model::Outlier;
 
-use super::{Failures, OutlierCounts, OutlierDetector, Reason, Verdict};
+use super::{FailureKind, Failures, OutlierCounts, OutlierDetector, Reason, Verdict};
 
 const POOL: u32 = 7;
 
@@ -30,10 +30,21 @@ fn detector(policy: Outlier, backends: u32) -> OutlierDetector {
 }
 
 fn fail(detector: &mut OutlierDetector, index: u32, consecutive: u32, at: u64) -> Vec<Verdict> {
+    fail_as(detector, FailureKind::Connect, index, consecutive, at)
+}
+
+fn fail_as(
+    detector: &mut OutlierDetector,
+    kind: FailureKind,
+    index: u32,
+    consecutive: u32,
+    at: u64,
+) -> Vec<Verdict> {
     let failures = Failures {
         pool: POOL,
         index,
         generation: index + 100,
+        kind,
         consecutive,
     };
     detector.observe(failures, seconds(at))
@@ -165,6 +176,7 @@ fn another_backend_at_the_same_index_starts_clean() {
         pool: POOL,
         index: 2,
         generation: 500,
+        kind: FailureKind::Connect,
         consecutive: 4,
     };
     assert_eq!(detector.observe(next, seconds(1)), []);
@@ -178,4 +190,32 @@ fn a_restored_ejection_counts() {
     detector.restore(POOL, 2, 102, seconds(20));
     assert_eq!(detector.counts(POOL, seconds(1)).active, 1);
     assert_eq!(fail(&mut detector, 3, 5, 1), [], "one in three is ejected");
+}
+
+#[test]
+fn connect_failures_and_resets_are_counted_apart_and_forgiven_together() {
+    let mut detector = detector(policy(), 10);
+    let reset = FailureKind::Reset;
+    assert_eq!(fail(&mut detector, 2, 4, 0), []);
+    assert_eq!(
+        fail_as(&mut detector, reset, 2, 1, 0),
+        [],
+        "four and one are not five"
+    );
+    assert_eq!(
+        until(&fail_as(&mut detector, reset, 2, 5, 0)),
+        [(2, Some(30))]
+    );
+    assert_eq!(
+        fail(&mut detector, 2, 5, 31),
+        [],
+        "four of them were before"
+    );
+    assert_eq!(until(&fail(&mut detector, 2, 9, 31)), [(2, Some(91))]);
+}
+
+#[test]
+fn a_verdict_says_when_in_the_units_of_the_maps() {
+    let mut detector = detector(policy(), 10);
+    assert_eq!(fail(&mut detector, 2, 5, 1)[0].until_ns(), 31_000_000_000);
 }
