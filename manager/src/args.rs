@@ -36,6 +36,9 @@ pub(crate) enum Command {
     Doctor(DoctorArgs),
     /// Remove everything from the kernel and from the state directory
     Uninstall(UninstallArgs),
+    /// Dial the canary address; the manager runs this where it wants to know whether hooks work
+    #[command(hide = true)]
+    Canary,
 }
 
 /// `weft run`.

@@ -118,19 +118,13 @@ pub fn bind_unix(path: &Path) -> Result<UnixListener, BindError> {
     Ok(listener)
 }
 
-/// Serves until `stop` ends; then connections are closed at once.
-pub async fn serve(
-    listeners: Listeners,
-    source: Arc<dyn StateSource>,
-    limits: Limits,
-    stop: impl Future<Output = ()>,
-) {
+/// Serves for ever. Whoever drops this future (or aborts its task) closes all connections.
+pub async fn serve(listeners: Listeners, source: Arc<dyn StateSource>, limits: Limits) {
     let Listeners { tcp, unix } = listeners;
-    tokio::select! {
-        () = accept(tcp, Arc::clone(&source), limits) => {}
-        () = accept(unix, source, limits) => {}
-        () = stop => {}
-    }
+    tokio::join!(
+        accept(tcp, Arc::clone(&source), limits),
+        accept(unix, source, limits)
+    );
 }
 
 /// What the two kinds of listener have in common.
@@ -158,9 +152,7 @@ impl Listener for UnixListener {
 
 /// Accepts until it is dropped, and its connections with it.
 async fn accept<L: Listener>(listener: Option<L>, source: Arc<dyn StateSource>, limits: Limits) {
-    let Some(listener) = listener else {
-        return std::future::pending().await;
-    };
+    let Some(listener) = listener else { return };
     let mut connections = JoinSet::new();
     loop {
         while connections.len() >= limits.connections.max(1) {

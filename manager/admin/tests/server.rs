@@ -13,7 +13,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use weft_admin::{
     BindError, Client, ClientError, Limits, Listeners, ProblemReport, Readiness, ServiceReport,
     ServiceSummary, StateSource, StatusReport, TopReport, bind_tcp, bind_unix, routes, serve,
@@ -79,12 +79,12 @@ struct Running {
     address: SocketAddr,
     state: PathBuf,
     source: Arc<Memory>,
-    stop: Option<oneshot::Sender<()>>,
+    serving: JoinHandle<()>,
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        drop(self.stop.take());
+        self.serving.abort();
         drop(std::fs::remove_dir_all(&self.state));
     }
 }
@@ -103,20 +103,17 @@ async fn start(name: &str, limits: Limits) -> Running {
     let unix = bind_unix(&state.join("admin.sock")).expect("a Unix listener");
     let address = tcp.local_addr().expect("an address");
     let source = Arc::new(Memory::default());
-    let (stop, stopped) = oneshot::channel::<()>();
     let listeners = Listeners {
         tcp: Some(tcp),
         unix: Some(unix),
     };
     let shared: Arc<dyn StateSource> = Arc::clone(&source) as _;
-    tokio::spawn(serve(listeners, shared, limits, async {
-        drop(stopped.await);
-    }));
+    let serving = tokio::spawn(serve(listeners, shared, limits));
     Running {
         address,
         state,
         source,
-        stop: Some(stop),
+        serving,
     }
 }
 

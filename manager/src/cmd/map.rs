@@ -8,7 +8,7 @@ use std::{io, process::ExitCode};
 
 use serde::Serialize;
 use weft_abi::{
-    Backend, BackendState, Counter, ServiceState, Slot,
+    Address, Backend, BackendState, Counter, ServiceState, Slot,
     names::maps::{self, ALL},
 };
 use weft_loader::{MapDescription, Pinned};
@@ -240,11 +240,21 @@ fn dump(pinned: &Pinned, map: &'static str, to: &Describe<'_>) -> Result<Vec<Ent
                 to.service_state(k, v)
             })
         }
-        _ => {
+        maps::NODE_ADDRESS => {
+            let entries = all.node_address.entries().map_err(read)?;
+            used(entries, &Address::default(), |k, v| to.node_address(k, v))
+        }
+        maps::COUNTERS => {
             let counters = all.counters()?;
             (0..Counter::COUNT)
                 .map(|index| to.counter(index, counters[index as usize]))
                 .collect()
+        }
+        name => {
+            return Err(MapError::Unreadable {
+                name,
+                why: "this version cannot read it",
+            });
         }
     })
 }
@@ -285,6 +295,13 @@ fn find(pinned: &Pinned, key: &Key, to: &Describe<'_>) -> Result<Option<Entry>, 
             value.map(|value| to.edge(key, &value))
         }
         Key::Counter(index) => Some(to.counter(*index, all.counters()?[*index as usize])),
+        Key::NodeAddress(index) => {
+            let value = all
+                .node_address
+                .value(index)
+                .map_err(read(maps::NODE_ADDRESS))?;
+            value.map(|value| to.node_address(*index, &value))
+        }
         Key::Slot(index) => {
             let value = all.slots.value(index).map_err(read(maps::SLOTS))?;
             value.map(|value| to.slot(*index, &value))

@@ -122,7 +122,7 @@ families! {
     TCP_RESETS = Counter "weft_tcp_resets_total" EDGE_LABELS,
         "Established TCP connections ended by a reset from the peer";
     UDP_EDGE_FLOWS = Counter "weft_udp_edge_flows_total" EDGE_LABELS,
-        "Connected UDP sockets, counted where the kernel knows both ends";
+        "UDP flows by client and server, where the kernel counts them by edge";
 
     REFUSED = Counter "weft_refused_total" &[
             "destination_service",

@@ -158,6 +158,7 @@ impl Describe<'_> {
             "active": state.active,
             "generation": state.generation,
             "consecutive_failures": state.consecutive_failures,
+            "consecutive_resets": state.consecutive_resets,
             "failures": state.failures,
             "connections": state.connections,
         });
@@ -185,6 +186,15 @@ impl Describe<'_> {
         let value = json!({ "id": id, "workload_name": self.workload_name(id) });
         Entry {
             key: IpAddr::from(*address).to_string(),
+            value,
+        }
+    }
+
+    pub(super) fn node_address(&self, index: u32, address: &Address) -> Entry {
+        let family = if index == 0 { "IPv4" } else { "IPv6" };
+        let value = json!({ "family": family, "address": IpAddr::from(*address).to_string() });
+        Entry {
+            key: index.to_string(),
             value,
         }
     }

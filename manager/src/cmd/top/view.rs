@@ -213,7 +213,15 @@ impl Screen {
 
     fn edges(&self, frame: &mut Frame<'_>, area: Rect) {
         let rows = self.rates.edges.iter().skip(self.first_edge);
-        let rows = rows.map(|one| Row::new(right(edge_cells(one), 3)));
+        // What tells workloads apart is usually at the end of their names.
+        let room = usize::from(area.width.saturating_sub(5 * 7 + 2) / 3);
+        let rows = rows.map(|one| {
+            let mut cells = edge_cells(one);
+            cells[..3]
+                .iter_mut()
+                .for_each(|name| *name = tail(name, room));
+            Row::new(right(cells, 3))
+        });
         let widths = [
             Constraint::Fill(1),
             Constraint::Fill(1),
@@ -314,6 +322,16 @@ fn edge_cells(one: &EdgeRates) -> [String; 8] {
         bytes(traffic.received_bytes_per_second),
         rtt99,
     ]
+}
+
+/// The last `room` characters, with a mark where something is missing.
+fn tail(name: &str, room: usize) -> String {
+    let length = name.chars().count();
+    if length <= room {
+        return name.to_owned();
+    }
+    let kept = name.chars().skip(length + 1 - room.max(1));
+    std::iter::once('\u{2026}').chain(kept).collect()
 }
 
 fn latencies(percentiles: Percentiles) -> [String; 2] {

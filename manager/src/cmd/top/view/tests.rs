@@ -155,3 +155,19 @@ fn one_sample_as_text_has_services_edges_and_events() {
     );
     assert!(lines[8].contains("refused: no backend"), "{text}");
 }
+
+#[test]
+fn long_names_keep_their_end() {
+    assert_eq!(tail("shop/workload-29", 14), "\u{2026}p/workload-29");
+    assert_eq!(tail("shop/web", 14), "shop/web");
+    assert_eq!(tail("shop/web", 0), "\u{2026}");
+    let mut rates = sample();
+    rates.edges[0].source = "shop/a-rather-long-workload-name-29".into();
+    let lines = lines(&Screen::new(rates));
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.starts_with("\u{2026}kload-name-29 shop/web")),
+        "{lines:#?}"
+    );
+}
