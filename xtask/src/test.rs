@@ -59,7 +59,9 @@ fn run_tests(sh: &Shell, filter: Option<&str>) -> Result<Summary> {
     cargo
         .args(["test", "--no-fail-fast"])
         .args(HOST_PACKAGES)
-        .args(filter);
+        .args(filter)
+        // What a passed test printed tells whether it skipped itself.
+        .args(["--", "--show-output"]);
     cargo.current_dir(workspace::root()).stdout(Stdio::piped());
     if let Ok(path) = sh.var("PATH") {
         cargo.env("PATH", path);
