@@ -73,7 +73,7 @@ impl Summary {
             Some(format!("{} tests failed", self.failed))
         } else if self.cargo_failed {
             Some("a test program ended before its last test; see above".to_owned())
-        } else if self.passed == 0 {
+        } else if self.passed + self.skipped == 0 {
             Some("no test ran; is the filter right?".to_owned())
         } else {
             None
