@@ -240,10 +240,14 @@ fn error(ctx: &SockOpsContext) -> Option<i32> {
     if offset == 0 {
         return None;
     }
+    let socket = socket(ctx);
+    if socket.is_null() {
+        return None;
+    }
     // SAFETY: the helper takes the context's socket and yields null or a `struct tcp_sock`,
     // which begins with `struct sock`; the verifier checks the read against the kernel's BTF.
     unsafe {
-        let socket = bpf_skc_to_tcp_sock(socket(ctx));
+        let socket = bpf_skc_to_tcp_sock(socket);
         if socket.is_null() {
             return None;
         }

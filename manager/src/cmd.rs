@@ -1,5 +1,6 @@
 //! Operator commands, one file each: ask the manager or read the pins, print, and give an exit code.
 
+pub(crate) mod doctor;
 pub(crate) mod instance;
 pub(crate) mod map;
 pub(crate) mod output;
@@ -7,6 +8,7 @@ pub(crate) mod service;
 pub(crate) mod status;
 pub(crate) mod table;
 pub(crate) mod top;
+pub(crate) mod uninstall;
 
 use std::process::ExitCode;
 

@@ -32,9 +32,8 @@ impl Address {
     pub const fn from_words(words: [u32; 4]) -> Self {
         // SAFETY: 16 bytes either way, and any bits are valid in both. Byte arithmetic would say
         // the same, but spills every byte to the 512-byte stack of a BPF program.
-        Self {
-            bytes: unsafe { core::mem::transmute::<[u32; 4], [u8; 16]>(words) },
-        }
+        let bytes = unsafe { core::mem::transmute::<[u32; 4], [u8; 16]>(words) };
+        Self { bytes }
     }
 
     /// Four words in network order.

@@ -55,3 +55,39 @@ impl Names for RegistryNames {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_resolved_by_the_saved_registry_and_its_absence_is_told() {
+        let state = std::env::temp_dir().join(format!("weft-names-{}", std::process::id()));
+        fs::create_dir_all(&state).expect("a directory");
+        let none = RegistryNames::read(&state);
+        assert!(
+            none.missing()
+                .is_some_and(|why| why.contains("there is no")),
+            "{none:?}"
+        );
+        assert!(none.pool(2).is_none());
+        let saved = r#"{"format": 1, "generation_ceiling": 9, "workloads": [], "pools": [{
+            "id": 2, "namespace": "shop", "hostname": "web.shop.svc", "short_name": "web",
+            "port": 80, "protocol": "TCP", "family": "IPv4", "class": "Cluster"}]}"#;
+        fs::write(state.join("names.json"), saved).expect("written");
+        let names = RegistryNames::read(&state);
+        assert_eq!(names.missing(), None);
+        let pool = names.pool(2).expect("the pool");
+        assert_eq!(
+            (&*pool.short_name, pool.port, &*pool.class),
+            ("web", 80, "cluster")
+        );
+        fs::write(state.join("names.json"), "{").expect("written");
+        assert!(
+            RegistryNames::read(&state)
+                .missing()
+                .is_some_and(|why| why.contains("damaged"))
+        );
+        fs::remove_dir_all(state).expect("removed");
+    }
+}

@@ -1,0 +1,386 @@
+//! `weft run`: everything on one host.
+//!
+//! The order at start is what keeps traffic right: the policy is read and the maps are filled
+//! before any program is attached or replaced, and until then an earlier manager's programs go on.
+//! At the end nothing is detached: the kernel goes on alone.
+//!
+//! Reading order: this file (start and loop), [`engine`] (files to maps), [`source`] (the
+//! directory), [`kernel`] (what the kernel tells), [`repair`] (sockets of removed backends),
+//! [`canary`], [`evidence`] (what operators see), [`node`], [`place`], [`mounts`], [`process`].
+
+pub(crate) mod canary;
+mod engine;
+mod evidence;
+mod kernel;
+mod mounts;
+mod node;
+pub(crate) mod place;
+mod process;
+mod repair;
+mod source;
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    task::JoinHandle,
+};
+use weft_admin::{Limits, Listeners};
+use weft_loader::{Events, Lock, Options, Plane, TraceLog};
+use weft_lower::Capacity;
+use weft_telemetry::{Build, Metrics};
+
+use self::{
+    canary::Canary,
+    engine::{Engine, Settings},
+    evidence::Evidence,
+    repair::Repair,
+    source::Source,
+};
+use crate::args::RunArgs;
+
+/// How often live connections are counted and orphaned sockets looked for.
+const VISIT: Duration = Duration::from_secs(5);
+
+/// How often the canary dials.
+const CANARY: Duration = Duration::from_secs(60);
+
+/// How often idle edges are dropped from the kernel's map.
+const EXPIRE: Duration = Duration::from_secs(60);
+
+/// The kernel measures its programs' run time for one second in this many.
+const MEASURE_EVERY: u64 = 15;
+
+/// Time since boot, the clock of the kernel's programs (`CLOCK_MONOTONIC`).
+pub(crate) fn now() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    Duration::new(
+        now.tv_sec.unsigned_abs(),
+        u32::try_from(now.tv_nsec).unwrap_or(0),
+    )
+}
+
+/// `weft run`.
+pub(crate) fn run(arguments: &RunArgs) -> anyhow::Result<ExitCode> {
+    mounts::leave_private_namespace(&arguments.directory)?;
+    let arguments = checked(arguments)?;
+    refuse_where_it_cannot_work()?;
+    let lock = Lock::acquire(&arguments.state)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start a runtime")?;
+    let ended = runtime.block_on(serve(arguments));
+    // Blocking tasks end by themselves; a connect under way is not worth waiting for.
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    drop(lock);
+    ended.map(|()| ExitCode::SUCCESS)
+}
+
+/// The command line with nothing left to guess.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    pub(crate) directory: PathBuf,
+    pub(crate) cgroup: PathBuf,
+    pub(crate) interfaces: Vec<String>,
+    pub(crate) node: String,
+    pub(crate) admin: Option<std::net::SocketAddr>,
+    pub(crate) state: PathBuf,
+    pub(crate) capacity: Capacity,
+    pub(crate) grace: Duration,
+    pub(crate) trace: bool,
+}
+
+fn checked(arguments: &RunArgs) -> anyhow::Result<Config> {
+    let directory = &arguments.directory;
+    anyhow::ensure!(
+        directory.is_dir(),
+        "{} is no directory; give the directory with the policy files",
+        directory.display()
+    );
+    let cgroup = arguments
+        .cgroup
+        .clone()
+        .unwrap_or_else(|| PathBuf::from("/"));
+    let state = match &arguments.state {
+        Some(state) => std::path::absolute(state)?,
+        None => place::default_state(&cgroup)?,
+    };
+    let node = match &arguments.node {
+        Some(node) => node.clone(),
+        None => rustix::system::uname()
+            .nodename()
+            .to_string_lossy()
+            .into_owned(),
+    };
+    Ok(Config {
+        directory: directory.clone(),
+        cgroup,
+        interfaces: arguments.interfaces.clone(),
+        node,
+        admin: arguments.admin,
+        state,
+        capacity: Capacity::for_backends(arguments.max_backends, arguments.max_services),
+        grace: Duration::from_secs(arguments.connection_grace),
+        trace: arguments.trace_kernel,
+    })
+}
+
+fn refuse_where_it_cannot_work() -> anyhow::Result<()> {
+    let missing: Vec<String> = weft_loader::features::probe_all()
+        .into_iter()
+        .filter(|feature| feature.required && !feature.is_present())
+        .map(|feature| match feature.support {
+            weft_loader::Support::Missing(reason) => {
+                format!("{} ({}): {reason}", feature.name, feature.needed_for)
+            }
+            weft_loader::Support::Present(_) => feature.name.to_owned(),
+        })
+        .collect();
+    anyhow::ensure!(
+        missing.is_empty(),
+        "this host cannot run weft, `weft doctor` tells more; missing: {}",
+        missing.join("; ")
+    );
+    Ok(())
+}
+
+/// What the tasks of the manager share.
+pub(crate) struct Shared {
+    engine: Mutex<Engine>,
+    pub(crate) plane: Arc<Plane>,
+    pub(crate) config: Config,
+    /// When this process started.
+    pub(crate) started: Duration,
+    pub(crate) adopted: bool,
+}
+
+impl Shared {
+    /// The engine; a panic elsewhere leaves it usable, since every change of it is complete.
+    pub(crate) fn engine(&self) -> MutexGuard<'_, Engine> {
+        self.engine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    let started = now();
+    // Bound before anything is touched: a port in use must not cost a running mesh its manager.
+    let listeners = listen(&config).await?;
+    let options = Options {
+        state: config.state.clone(),
+        cgroup: config.cgroup.clone(),
+        interfaces: config.interfaces.clone(),
+        capacity: config.capacity,
+        trace: config.trace,
+    };
+    let (plane, report, trace) = Plane::open(options)?;
+    for mismatch in &report.sizes {
+        tracing::warn!(
+            "map {} keeps its {} entries ({} asked for) until `weft uninstall`",
+            mismatch.map,
+            mismatch.actual,
+            mismatch.wanted
+        );
+    }
+    if report.private_mounts {
+        tracing::warn!(
+            "running in a mount namespace of its own: the mesh ends with its last process"
+        );
+    }
+    let plane = Arc::new(plane);
+    let metrics = evidence::Metrics::new();
+    let settings = Settings::new(&config, &plane);
+    let mut engine = Engine::new(settings, Arc::clone(&plane));
+    if report.adopted {
+        engine.adopt()?;
+    }
+    let mut source = Source::open(&config.directory)?;
+    let edits = source.all();
+    engine.start(edits);
+    let canary = Canary::listen().await?;
+    engine.write_canary(canary.address())?;
+    let shared = Arc::new(Shared {
+        engine: Mutex::new(engine),
+        plane: Arc::clone(&plane),
+        config,
+        started,
+        adopted: report.adopted,
+    });
+    let metrics = connect(&shared, metrics, report.adopted);
+    let attached = plane.attach()?;
+    tracing::info!(
+        "attached to {}: {} hooks new, {} replaced, {} removed",
+        plane.cgroup().path().display(),
+        attached.created.len(),
+        attached.replaced.len(),
+        attached.removed.len()
+    );
+    let evidence = Arc::new(Evidence::new(Arc::clone(&shared), metrics));
+    let admin = tokio::spawn(weft_admin::serve(listeners, evidence, Limits::default()));
+    greet(&shared);
+    let result = main_loop(&shared, &mut source, plane.events()?, trace, canary).await;
+    admin.abort();
+    drop(std::fs::remove_file(shared.config.state.join("admin.sock")));
+    tracing::info!("ends; the kernel goes on alone, `weft uninstall` removes everything");
+    result
+}
+
+async fn listen(config: &Config) -> anyhow::Result<Listeners> {
+    let tcp = match config.admin {
+        Some(address) => Some(weft_admin::bind_tcp(address).await?),
+        None => None,
+    };
+    std::fs::create_dir_all(&config.state)
+        .with_context(|| format!("cannot make {}", config.state.display()))?;
+    let unix = Some(weft_admin::bind_unix(&config.state.join("admin.sock"))?);
+    Ok(Listeners { tcp, unix })
+}
+
+fn connect(shared: &Arc<Shared>, slot: evidence::Metrics, adopted: bool) -> Arc<Metrics> {
+    let build = Build {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        commit: option_env!("WEFT_COMMIT").unwrap_or("unknown").to_owned(),
+        cluster: None,
+    };
+    let metrics = slot.connect(shared, &build);
+    metrics.manager().started(adopted);
+    shared.engine().set_metrics(Arc::clone(&metrics));
+    metrics
+}
+
+fn greet(shared: &Shared) {
+    let engine = shared.engine();
+    let mesh = engine.mesh();
+    let endpoints: usize = mesh
+        .services
+        .values()
+        .flat_map(|s| &s.ports)
+        .map(|port| port.endpoints.len())
+        .sum();
+    tracing::info!(
+        "serving {} services with {endpoints} endpoints from {} on node {}; state in {}",
+        mesh.services.len(),
+        shared.config.directory.display(),
+        shared.config.node,
+        shared.config.state.display()
+    );
+}
+
+async fn main_loop(
+    shared: &Arc<Shared>,
+    source: &mut Source,
+    events: Events,
+    trace: Option<TraceLog>,
+    canary: Canary,
+) -> anyhow::Result<()> {
+    let mut events = kernel::follow(events);
+    if let Some(trace) = trace {
+        kernel::print(trace);
+    }
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+    let mut tick = tokio::time::interval(Duration::from_secs(1));
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut chores = Chores::new(shared, canary);
+    loop {
+        tokio::select! {
+            edits = source.next() => {
+                shared.engine().edit(edits);
+                chores.visit_soon();
+            }
+            Some(event) = events.recv() => shared.engine().hear(event, &mut events),
+            _ = tick.tick() => shared.engine().maintain(),
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+        }
+        chores.work().await;
+    }
+}
+
+/// What is done now and then, on threads that may block.
+struct Chores {
+    shared: Arc<Shared>,
+    canary: Canary,
+    repair: Arc<Mutex<Repair>>,
+    visiting: Option<JoinHandle<()>>,
+    next_visit: Duration,
+    next_canary: Duration,
+    next_expiry: Duration,
+    measuring: Option<weft_loader::StatsGuard>,
+    next_measure: Duration,
+}
+
+impl Chores {
+    fn new(shared: &Arc<Shared>, canary: Canary) -> Self {
+        let repair = Repair::new(shared.config.grace);
+        Self {
+            shared: Arc::clone(shared),
+            canary,
+            repair: Arc::new(Mutex::new(repair)),
+            visiting: None,
+            next_visit: Duration::ZERO,
+            next_canary: Duration::ZERO,
+            next_expiry: now() + EXPIRE,
+            measuring: None,
+            next_measure: Duration::ZERO,
+        }
+    }
+
+    /// Backends may have gone: look at sockets now.
+    fn visit_soon(&mut self) {
+        if self.shared.engine().take_removed() {
+            self.next_visit = Duration::ZERO;
+        }
+    }
+
+    async fn work(&mut self) {
+        let now = now();
+        if now >= self.next_visit && self.visiting.as_ref().is_none_or(JoinHandle::is_finished) {
+            self.next_visit = now + VISIT;
+            let (shared, repair) = (Arc::clone(&self.shared), Arc::clone(&self.repair));
+            self.visiting = Some(tokio::task::spawn_blocking(move || {
+                let mut repair = repair.lock().unwrap_or_else(PoisonError::into_inner);
+                repair.visit(&shared);
+            }));
+        }
+        if now >= self.next_canary {
+            self.next_canary = now + CANARY;
+            let failure = self.canary.check(self.shared.plane.cgroup().path()).await;
+            self.shared.engine().set_canary(failure);
+        }
+        if now >= self.next_expiry {
+            self.next_expiry = now + EXPIRE;
+            let shared = Arc::clone(&self.shared);
+            tokio::task::spawn_blocking(move || evidence::expire(&shared));
+        }
+        self.measure(now);
+    }
+
+    /// Statistics cost every program of the machine some nanoseconds, so they are sampled.
+    fn measure(&mut self, now: Duration) {
+        if now < self.next_measure {
+            return;
+        }
+        self.measuring = match self.measuring.take() {
+            Some(_) => None,
+            None => weft_loader::plane::enable_stats().ok(),
+        };
+        let wait = if self.measuring.is_some() {
+            1
+        } else {
+            MEASURE_EVERY - 1
+        };
+        self.next_measure = now + Duration::from_secs(wait);
+    }
+}
+
+/// A path as people should read it.
+pub(crate) fn shown(path: &Path) -> String {
+    path.display().to_string()
+}

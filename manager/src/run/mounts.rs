@@ -1,0 +1,47 @@
+//! Leaves a mount namespace made just for this process, as `ip netns exec` makes one: what is
+//! mounted there (bpffs, and with it every pin) would go with it, and cgroup2 is hidden by its
+//! new /sys.
+
+use std::{
+    env, fs,
+    os::{fd::AsFd, unix::fs::MetadataExt},
+    path::Path,
+};
+
+use anyhow::Context as _;
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+/// Joins the mount namespace of process 1 if it has the same root directory and shows the same
+/// `directory`. In a container with its own root nothing is done. To be called while the process
+/// has one thread.
+pub(crate) fn leave_private_namespace(directory: &Path) -> anyhow::Result<()> {
+    let namespace = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/mnt"));
+    let (Ok(first), Ok(own)) = (namespace("1"), namespace("self")) else {
+        return Ok(());
+    };
+    if first == own || identity(Path::new("/proc/1/root")) != identity(Path::new("/")) {
+        return Ok(());
+    }
+    let ours = fs::File::open("/proc/self/ns/mnt").context("cannot open this mount namespace")?;
+    let theirs =
+        fs::File::open("/proc/1/ns/mnt").context("cannot open the mount namespace of process 1")?;
+    let here = env::current_dir().context("cannot tell the current directory")?;
+    let before = identity(directory);
+    enter(&theirs)?;
+    // Entering moves to the root directory.
+    if env::set_current_dir(&here).is_err() || identity(directory) != before {
+        enter(&ours)?;
+        env::set_current_dir(&here).context("cannot go back to the current directory")?;
+    }
+    Ok(())
+}
+
+fn enter(namespace: &fs::File) -> anyhow::Result<()> {
+    move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Mount))
+        .context("cannot change the mount namespace")
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    let metadata = fs::metadata(path).ok()?;
+    Some((metadata.dev(), metadata.ino()))
+}
