@@ -3,8 +3,8 @@
 //! The planner owns everything in the maps that has a number: backends, slot regions, pool ids. It
 //! keeps an image of what it wrote, so a plan contains differences only. What is freed rests for
 //! [`QUARANTINE`] before it is given out again, so that a reader in the kernel that still holds an
-//! old number never finds a stranger there. A service that does not fit stays as it last was and
-//! is tried again when there is room.
+//! old number never finds a stranger there. A service that does not fit keeps what it has of
+//! its backends, or stays as it last was, and is tried again when there is room.
 
 mod shortage;
 

@@ -3,14 +3,18 @@
 use weft_abi::{Backend, Service as Entry, ServiceKey};
 use weft_model::{Service, ServiceName};
 
-use super::{Freed, Planner, Pool, Round, Shortage, draft::Draft, image::Frontend};
+use super::{
+    Freed, Planner, Pool, Round,
+    draft::{Draft, Growth},
+    image::Frontend,
+};
 use crate::{
     CANARY,
     intent::{Intent, PoolIntent, affinity_seconds, algorithm, protocol_number},
 };
 
 impl Planner {
-    /// Brings a service to its wanted state, or leaves it as it is when it does not fit.
+    /// Brings a service to its wanted state, or as near to it as it fits.
     pub(super) fn place(&mut self, name: &ServiceName, round: &mut Round) {
         let Some(placement) = self.services.get(name) else {
             return;
@@ -18,12 +22,18 @@ impl Planner {
         let service = placement.wanted.clone();
         let node = self.node.clone();
         let intent = Intent::of(&service, &node);
-        match self.draft(&service, &intent, round) {
+        let shortage = match self.draft(&service, &intent, Growth::Full, round) {
             Ok(drafts) => {
                 self.waiting.remove(name);
-                self.commit(&service, &intent, drafts, round);
+                return self.commit(&service, &intent, drafts, round);
             }
-            Err(shortage) => self.keep_last_good(&service, &intent, shortage),
+            Err(shortage) => shortage,
+        };
+        self.waiting.insert(name.clone(), shortage);
+        // In a full map a rolling update must go on: what is gone makes room for what is new.
+        match self.draft(&service, &intent, Growth::None, round) {
+            Ok(drafts) => self.commit(&service, &intent, drafts, round),
+            Err(_) => self.keep_last_good(&service, &intent),
         }
     }
 
@@ -197,9 +207,8 @@ impl Planner {
 
     /// Nothing is written. What the service has in adopted maps becomes its own, so that it is
     /// not swept away.
-    fn keep_last_good(&mut self, service: &Service, intent: &Intent<'_>, shortage: Shortage) {
+    fn keep_last_good(&mut self, service: &Service, intent: &Intent<'_>) {
         let name = &service.name;
-        self.waiting.insert(name.clone(), shortage);
         let mut keys = Vec::new();
         let mut pools = Vec::new();
         for (position, pool) in intent.pools.iter().enumerate() {

@@ -1,5 +1,5 @@
-//! A service's new state, worked out in full before anything is written, so that a service that
-//! does not fit changes nothing.
+//! A service's new state, worked out in full before anything is written, so that what does not
+//! fit changes nothing.
 
 use weft_abi::{Address, Backend, names::maps};
 use weft_model::{Endpoint, Service};
@@ -24,6 +24,15 @@ pub(super) struct Draft {
     pub(super) region: Option<Region>,
 }
 
+/// Whether a draft may take new backends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Growth {
+    /// For all endpoints.
+    Full,
+    /// None: only what is gone goes, which makes room for the rest.
+    None,
+}
+
 /// The map that has no more room.
 struct Full(&'static str);
 
@@ -33,10 +42,11 @@ impl Planner {
         &mut self,
         service: &Service,
         intent: &Intent<'_>,
+        growth: Growth,
         round: &Round,
     ) -> Result<Vec<Draft>, Shortage> {
         let mut drafts = Vec::with_capacity(intent.pools.len());
-        self.fill_drafts(service, intent, round, &mut drafts)
+        self.fill_drafts(service, intent, growth, round, &mut drafts)
             .map_err(|Full(map)| {
                 self.undo(std::mem::take(&mut drafts), round);
                 Shortage::Service {
@@ -52,6 +62,7 @@ impl Planner {
         &mut self,
         service: &Service,
         intent: &Intent<'_>,
+        growth: Growth,
         round: &Round,
         drafts: &mut Vec<Draft>,
     ) -> Result<(), Full> {
@@ -66,7 +77,7 @@ impl Planner {
                 slots: Vec::new(),
                 region: None,
             };
-            let filled = self.fill_draft(service, pool, round, &mut draft);
+            let filled = self.fill_draft(service, pool, growth, round, &mut draft);
             drafts.push(draft);
             filled?;
         }
@@ -126,16 +137,43 @@ impl Planner {
         &mut self,
         service: &Service,
         pool: &PoolIntent<'_>,
+        growth: Growth,
         round: &Round,
         draft: &mut Draft,
     ) -> Result<(), Full> {
         let endpoints = endpoints_of(pool);
-        let chosen = selection::choose(&endpoints, pool.class, service.distribution, &self.node);
+        let mut chosen =
+            selection::choose(&endpoints, pool.class, service.distribution, &self.node);
+        if growth == Growth::None {
+            self.keep_members_only(&endpoints, &mut chosen, draft.id)?;
+        }
         self.fill_members(&endpoints, &chosen, round, draft)?;
         let weights = self.slot_members(&endpoints, &chosen, draft);
         let current = self.current_slots(draft.id);
         draft.slots = slots::fill(pool.port.balancing, &weights, &current);
         draft.region = self.region_for(draft.id, draft.slots.len())?;
+        Ok(())
+    }
+
+    /// Passes over endpoints that have no backend yet, unless no other would be left: then what
+    /// was good before is better.
+    fn keep_members_only(
+        &self,
+        endpoints: &[&Endpoint],
+        chosen: &mut [bool],
+        id: u32,
+    ) -> Result<(), Full> {
+        let pool = self.pools.get(&id);
+        let held = pool.map(|pool| pool.members.as_slice()).unwrap_or_default();
+        let had_choice = chosen.contains(&true);
+        for (endpoint, chosen) in endpoints.iter().zip(&mut *chosen) {
+            let here = (Address::from(endpoint.address), endpoint.port);
+            let found = held.binary_search_by_key(&here, |index| self.place_of(*index));
+            *chosen &= found.is_ok();
+        }
+        if had_choice && !chosen.contains(&true) {
+            return Err(Full(maps::BACKENDS));
+        }
         Ok(())
     }
 

@@ -7,9 +7,10 @@ use weft_model::ServiceName;
 /// Something the mesh asks for that the maps do not hold. Stands until it is resolved.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, thiserror::Error)]
 pub enum Shortage {
-    /// A service does not fit; all its ports stay as they last were.
+    /// A service does not fit: it goes on with those of its backends that it has already, or as it
+    /// last was.
     #[error(
-        "map {map} has room for {capacity} entries and no more for service {service}, which stays as it last was; make the map larger or remove services"
+        "map {map} has room for {capacity} entries and no more for service {service}, which goes on with what it has; make the map larger or remove services"
     )]
     Service {
         /// Name of the map, from [`weft_abi::names::maps`].

@@ -15,7 +15,7 @@ const SIZES: [u32; 9] = [251, 509, 1021, 2039, 4093, 8191, 16381, 32749, 65537];
 
 /// Slots per backend that keep the difference between backends near one per cent (section 5.3 of
 /// the paper).
-const SLOTS_PER_BACKEND: usize = 100;
+pub const SLOTS_PER_BACKEND: usize = 100;
 
 /// The table size for a number of backends: what the resource names, raised to the next prime
 /// (only a prime size gives every backend a full permutation), else the smallest of a fixed list

@@ -156,3 +156,28 @@ fn pool_ids_are_used_again_when_all_have_been_used() {
         small.plan(&remove(&short), now);
     }
 }
+
+#[test]
+fn a_rolling_update_goes_on_in_a_full_map() {
+    let mut small = Small::new(capacity());
+    small.plan(&put(web(endpoints(1..=8))), 1);
+    let plan = small.plan(&put(web(endpoints(3..=10))), 2);
+    assert_eq!(plan.removed.len(), 2, "nobody is sent to what is gone");
+    assert_eq!(plan.problems, [lacks(maps::BACKENDS, 10, "web")]);
+    let plan = small.plan(&Change::default(), 4);
+    assert_eq!(plan.problems, []);
+    assert_eq!(small.kernel.services.values().next().unwrap().slots, 8);
+}
+
+#[test]
+fn a_full_map_does_not_leave_a_service_without_backends() {
+    let mut small = Small::new(capacity());
+    small.plan(&put(web(endpoints(1..=8))), 1);
+    let plan = small.plan(&put(web(endpoints(11..=18))), 2);
+    assert_eq!(
+        (plan.ops, plan.removed),
+        (vec![], vec![]),
+        "none of the new ones fits"
+    );
+    assert_eq!(plan.problems.len(), 1);
+}
