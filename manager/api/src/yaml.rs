@@ -3,6 +3,7 @@
 //! Lines are not kept while reading, since they are only needed for what is wrong: [`lines`] reads
 //! the document again, once, for all the paths in question.
 
+mod block;
 mod build;
 mod json;
 pub(crate) mod lines;
@@ -99,6 +100,9 @@ impl<'a> Document<'a> {
                 // YAML's flow mappings look alike; let its parser say what is wrong.
                 Err(json::Refusal::NotJson) => {}
             }
+        }
+        if let Some(value) = block::parse(self.text) {
+            return Ok(value);
         }
         build::build(self.text).map_err(|refusal| Fault {
             line: self.file_line(refusal.line),

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::{MAX_COPIES, MAX_DEPTH, scalar};
 
 /// Why a document cannot be read.
+#[derive(Debug)]
 pub(super) struct Refusal {
     /// Line of the document, from 1.
     pub(super) line: usize,

@@ -26,7 +26,8 @@ pub(super) fn resolve(
     }
 }
 
-fn plain(text: Cow<'_, str>) -> Result<Value, String> {
+/// The value of an unquoted scalar.
+pub(super) fn plain(text: Cow<'_, str>) -> Result<Value, String> {
     let Some(first) = text.bytes().next() else {
         return Ok(Value::Null);
     };
