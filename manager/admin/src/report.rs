@@ -1,5 +1,6 @@
 //! The JSON that `/state/...` answers with and `-o json` prints. Fields are only ever added.
 
+mod configured;
 mod service;
 mod status;
 mod top;

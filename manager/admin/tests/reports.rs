@@ -3,8 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
-use weft_admin::{EventReport, ProblemCounts, ProblemReport, TopReport, Traffic};
-use weft_model::{Origin, Problem, Severity, Workload};
+use weft_admin::{
+    EventReport, ProblemCounts, ProblemReport, ServiceReport, ServiceSummary, TopReport, Traffic,
+};
+use weft_model::{
+    Balancing, Distribution, Endpoint, Frontend, FrontendKind, Origin, Outlier, Port, Problem,
+    Service, ServiceName, Severity, TrafficPolicy, Workload,
+};
 use weft_telemetry::{
     BackendCounts, BackendName, EdgeKey, EdgeValue, Event, EventKind, FlowEvent, KernelSnapshot,
     NameTable, PoolLabels, Protocol, RecentEvents, ServiceState,
@@ -226,5 +231,107 @@ fn a_problem_keeps_its_place() {
     assert_eq!(
         serde_json::to_value(ProblemReport::from(&problem)).unwrap(),
         shape
+    );
+}
+
+fn endpoint(last: u8, ready: bool) -> Endpoint {
+    Endpoint {
+        address: [10, 0, 0, last].into(),
+        port: 8080,
+        ready,
+        serving: ready,
+        terminating: false,
+        weight: 1,
+        workload: None,
+        node: None,
+        zone: None,
+        for_zones: None,
+        for_nodes: None,
+    }
+}
+
+fn service() -> Service {
+    let port = |number, node_port, endpoints| Port {
+        number,
+        name: "http".into(),
+        protocol: weft_model::Protocol::Tcp,
+        node_port,
+        balancing: Balancing::LeastConnections,
+        max_connections: Some(10),
+        outlier: Some(Outlier {
+            consecutive_failures: 5,
+            interval: Duration::from_secs(10),
+            base_ejection: Duration::from_secs(30),
+            max_ejection_percent: 10,
+            min_health_percent: 0,
+        }),
+        endpoints,
+    };
+    Service {
+        name: ServiceName {
+            namespace: "shop".into(),
+            hostname: "web.shop.svc".into(),
+        },
+        short_name: "web".into(),
+        origin: Origin {
+            kind: "Service".into(),
+            namespace: "shop".into(),
+            name: "web".into(),
+            file: "web.yaml".into(),
+            line: 3,
+        },
+        ports: vec![
+            port(
+                80,
+                Some(30_080),
+                vec![endpoint(1, true), endpoint(2, false)],
+            ),
+            port(81, None, vec![endpoint(1, true)]),
+        ],
+        frontends: vec![Frontend {
+            address: [10, 96, 0, 1].into(),
+            kind: FrontendKind::Cluster,
+        }],
+        session_affinity: Some(Duration::from_secs(10_800)),
+        internal_policy: TrafficPolicy::Local,
+        external_policy: TrafficPolicy::Cluster,
+        distribution: Distribution::Any,
+    }
+}
+
+#[test]
+fn a_summary_counts_an_endpoint_behind_two_ports_once() {
+    let summary = ServiceSummary::configured(&service());
+    assert_eq!((summary.ready, summary.endpoints), (1, 2));
+    assert_eq!(summary.ports, ["80/TCP", "81/TCP"]);
+    assert_eq!(summary.addresses, ["10.96.0.1"]);
+}
+
+#[test]
+fn a_service_is_shown_at_every_address_it_is_dialled_at() {
+    let report = ServiceReport::configured(&service(), &[[192, 0, 2, 1].into()]);
+    let frontends: Vec<_> = report
+        .frontends
+        .iter()
+        .map(|one| (&*one.address, one.port, &*one.kind))
+        .collect();
+    let expected = [
+        ("10.96.0.1", 80, "cluster"),
+        ("10.96.0.1", 81, "cluster"),
+        ("192.0.2.1", 30_080, "nodePort"),
+    ];
+    assert_eq!(frontends, expected);
+    assert_eq!(
+        (&*report.internal_policy, report.affinity_seconds),
+        ("Local", Some(10_800))
+    );
+    assert_eq!(report.ports[0].balancing, "least connections");
+    assert_eq!(
+        report.ports[0]
+            .outlier
+            .as_ref()
+            .expect("outlier")
+            .base_ejection_seconds,
+        30.0
     );
 }

@@ -97,7 +97,7 @@ fn directory(name: &str) -> PathBuf {
 
 async fn start(name: &str, limits: Limits) -> Running {
     let state = directory(name);
-    let tcp = bind_tcp("127.0.0.1:0".parse().unwrap())
+    let tcp = bind_tcp("127.0.0.1:0".parse().expect("an address"))
         .await
         .expect("a TCP listener");
     let unix = bind_unix(&state.join("admin.sock")).expect("a Unix listener");

@@ -7,10 +7,13 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use weft_abi::{EdgeKey, EdgeValue};
+use weft_abi::{EdgeKey, EdgeValue, Protocol};
 use weft_model::Workload;
 
 use crate::{Names, PoolLabels};
+
+/// How many times longer an edge with open connections may be silent.
+const OPEN_PATIENCE: u32 = 16;
 
 /// What is kept at most, and how long.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -205,18 +208,26 @@ impl Ledger {
     /// their deletion is lost.
     ///
     /// Edges that share [`SeriesKey::edge_labels`] go together, so that a manager started later,
-    /// which knows only the edges that are left, continues from the same sums.
+    /// which knows only the edges that are left, continues from the same sums. Edges with open
+    /// connections stay longer, or a connection silent for an hour would end without having begun.
     pub fn expired(&mut self, now: Duration) -> Vec<EdgeKey> {
         let idle = self.limits.idle;
-        let is_idle = |seen: u64| now.saturating_sub(Duration::from_nanos(seen)) > idle;
-        let mut groups: BTreeMap<[&str; 6], u64> = BTreeMap::new();
+        let alive = |key: &SeriesKey, value: &EdgeValue| {
+            let open = key.protocol == Protocol::TCP && value.opened > value.closed;
+            let patience = if open {
+                idle.saturating_mul(OPEN_PATIENCE)
+            } else {
+                idle
+            };
+            now.saturating_sub(Duration::from_nanos(value.seen)) <= patience
+        };
+        let mut groups: BTreeMap<[&str; 6], bool> = BTreeMap::new();
         for (key, totals) in &self.series {
-            let seen = groups.entry(key.edge_labels()).or_default();
-            *seen = totals.seen.max(*seen);
+            *groups.entry(key.edge_labels()).or_default() |= alive(key, totals);
         }
-        let over = |key: &SeriesKey| groups.get(&key.edge_labels()).copied().is_none_or(is_idle);
-        let idle_edge = |tracked: &Tracked| {
-            is_idle(tracked.value.seen) && (tracked.series.is_overflow() || over(&tracked.series))
+        let over = |key: &SeriesKey| !groups.get(&key.edge_labels()).copied().unwrap_or_default();
+        let idle_edge = |Tracked { value, series }: &Tracked| {
+            !alive(series, value) && (series.is_overflow() || over(series))
         };
         let edges: Vec<EdgeKey> = self
             .edges

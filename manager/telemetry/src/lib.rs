@@ -6,7 +6,7 @@
 //!
 //! Reading order: [`family`] (every metric there is), [`names`] (ids to labels), [`snapshot`]
 //! (what is handed in), [`ledger`] (edges to bounded, monotonic series), [`activity`] (the same
-//! for services), [`collector`] (series to samples), [`manager`] (the manager's own metrics),
+//! for services), `collector` (series to samples), [`manager`] (the manager's own metrics),
 //! [`exposition`] (the two text formats), [`metrics`] (all of it together), [`histogram`],
 //! [`events`].
 

@@ -285,6 +285,9 @@ impl Describe<'_> {
     }
 
     fn pool(&self, id: u32) -> Option<String> {
+        if id == weft_lower::canary::CANARY_POOL {
+            return Some("canary".to_owned());
+        }
         let pool = self.names.pool(id)?;
         let (namespace, name) = (&pool.namespace, &pool.short_name);
         Some(format!(

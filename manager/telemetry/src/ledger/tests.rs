@@ -1,5 +1,3 @@
-use weft_abi::Protocol;
-
 use super::*;
 use crate::NameTable;
 
@@ -49,9 +47,11 @@ fn edge(source: u32, service: u32, destination: u32) -> EdgeKey {
     }
 }
 
+/// Connections that all ended.
 fn value(opened: u64, seen_seconds: u64) -> EdgeValue {
     EdgeValue {
         opened,
+        closed: opened,
         sent: opened * 10,
         seen: seen_seconds * SECOND,
         ..EdgeValue::default()
@@ -172,4 +172,23 @@ fn gained_is_everything_when_the_edge_started_anew() {
     assert_eq!(gained(&value(5, 2), &value(3, 1)).opened, 2);
     assert_eq!(gained(&value(2, 2), &value(3, 1)).opened, 2);
     assert_eq!(sum(&value(5, 2), &value(3, 9)), value(8, 9));
+}
+
+#[test]
+fn an_edge_with_open_connections_may_be_silent_for_hours_but_not_for_ever() {
+    let mut ledger = Ledger::new(Limits::default());
+    let open = EdgeValue {
+        closed: 2,
+        ..value(3, 1)
+    };
+    ledger.observe(
+        &[(edge(1, 10, 2), open), (edge(3, 10, 4), value(3, 1))],
+        &names(),
+    );
+    assert_eq!(ledger.expired(Duration::from_secs(3600)), [edge(3, 10, 4)]);
+    assert_eq!(opened(&ledger), [3]);
+    assert_eq!(
+        ledger.expired(Duration::from_secs(4 * 3600 + 2)),
+        [edge(1, 10, 2)]
+    );
 }

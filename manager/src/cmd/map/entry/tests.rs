@@ -174,3 +174,17 @@ fn a_flow_says_what_it_rewrites() {
         assert_eq!(entry.value["flags"], json!(["forward"]));
     });
 }
+
+#[test]
+fn the_canary_is_named_though_no_registry_knows_it() {
+    with(|describe| {
+        let slot = describe.slot(
+            0,
+            &Slot {
+                backend: 1,
+                service: 1,
+            },
+        );
+        assert_eq!(slot.line(), "0  backend=1 service=1 pool=canary\n");
+    });
+}
