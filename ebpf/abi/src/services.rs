@@ -157,7 +157,7 @@ impl Service {
     pub const MASQUERADE: u8 = 1;
 }
 
-/// Value of `SLOTS`. An index no pool owns is all zero.
+/// Value of `SLOTS`. An index no pool owns holds whatever was there last.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(C)]
 pub struct Slot {

@@ -30,6 +30,9 @@ pub(crate) fn run(args: &UninstallArgs) -> anyhow::Result<ExitCode> {
     let state = instance::installed(args.instance.state.as_deref())?;
     let stopped_manager = stop_manager(&state)?;
     let report = weft_loader::uninstall(&state)?;
+    for file in ["names.json", "names.json.new", "admin.sock"] {
+        drop(fs::remove_file(state.join(file)));
+    }
     // Only if empty: it may hold what is not ours.
     drop(fs::remove_dir(&state));
     if args.instance.state.is_none() {

@@ -107,7 +107,20 @@ impl Cell {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                 Err(error).with_context(|| format!("cannot make {}", path.display()))
             }
-            _ => Ok(Self(path)),
+            _ => {
+                let cell = Self(path);
+                cell.follow_threads();
+                Ok(cell)
+            }
+        }
+    }
+
+    /// Below a threaded cgroup a new one takes no process until it is threaded as well.
+    fn follow_threads(&self) {
+        let kind = self.0.join("cgroup.type");
+        if fs::read_to_string(&kind).is_ok_and(|kind| kind.trim() == "domain invalid") {
+            // A refusal shows when the canary joins.
+            drop(fs::write(&kind, "threaded"));
         }
     }
 

@@ -408,10 +408,15 @@ impl Engine {
         );
         let before: BTreeSet<&Problem> = self.problems.iter().collect();
         for problem in problems.iter().filter(|problem| !before.contains(problem)) {
+            let text = problem.to_string();
+            // The log has its own word for how bad it is.
+            let text = text
+                .split_once(": ")
+                .map_or(text.as_str(), |(_, text)| text);
             match problem.severity {
-                Severity::Error => tracing::error!("{problem}"),
-                Severity::Warning => tracing::warn!("{problem}"),
-                Severity::Info => tracing::info!("{problem}"),
+                Severity::Error => tracing::error!("{text}"),
+                Severity::Warning => tracing::warn!("{text}"),
+                Severity::Info => tracing::info!("{text}"),
             }
         }
         self.problems = problems;

@@ -14,7 +14,7 @@ use weft_admin::{
     ServiceReport, ServiceSummary, StateSource, StatusReport, TopReport,
 };
 use weft_loader::{CGROUP_HOOKS, TC_HOOKS};
-use weft_lower::Planner;
+use weft_lower::{Planner, canary::CANARY_POOL};
 use weft_telemetry::{
     BackendCounts, Build, Format, KernelSnapshot, Limits, MapFill, NameTable, ProgramStats,
     Snapshot,
@@ -72,10 +72,12 @@ fn snapshot(shared: &Shared) -> Snapshot {
     if let Err(error) = shared.plane.sockets() {
         tracing::error!("cannot count live connections: {error}");
     }
-    let edges = shared.plane.maps().edges().unwrap_or_else(|error| {
+    let mut edges = shared.plane.maps().edges().unwrap_or_else(|error| {
         tracing::error!("cannot read edges: {error}");
         Vec::new()
     });
+    // The manager's own dials are no traffic of the mesh.
+    edges.retain(|(key, _)| key.service != CANARY_POOL);
     let engine = shared.engine();
     let names = names(&engine.planner, &edges);
     Snapshot {

@@ -65,6 +65,8 @@ type Stamp = (u64, u64, i64, i64);
 /// Watches the directory.
 pub(crate) struct Source {
     directory: PathBuf,
+    /// The same, as events name it.
+    absolute: PathBuf,
     known: BTreeMap<PathBuf, Stamp>,
     missing: BTreeMap<PathBuf, Duration>,
     events: mpsc::UnboundedReceiver<(Duration, Event)>,
@@ -83,11 +85,14 @@ impl Source {
             }
         })
         .context("cannot watch files")?;
+        let absolute = std::path::absolute(directory)
+            .with_context(|| format!("cannot tell where {} is", directory.display()))?;
         watcher
-            .watch(directory, RecursiveMode::Recursive)
+            .watch(&absolute, RecursiveMode::Recursive)
             .with_context(|| format!("cannot watch {}", directory.display()))?;
         Ok(Self {
             directory: directory.to_owned(),
+            absolute,
             known: BTreeMap::new(),
             missing: BTreeMap::new(),
             events,
@@ -154,6 +159,11 @@ impl Source {
     }
 
     fn touch(&mut self, path: PathBuf, at: Duration, edits: &mut Vec<Edit>) {
+        // Under the name it has for whoever started the manager.
+        let path = match path.strip_prefix(&self.absolute) {
+            Ok(below) => self.directory.join(below),
+            Err(_) => path,
+        };
         if path.is_dir() {
             // A directory moved in, or a link swapped as Kubernetes does for ConfigMaps.
             self.next_look = Duration::ZERO;
