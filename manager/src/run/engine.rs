@@ -263,7 +263,7 @@ impl Engine {
     }
 
     /// Writes the canary's backend.
-    pub(crate) fn write_canary(&mut self, address: std::net::SocketAddr) -> anyhow::Result<()> {
+    pub(crate) fn write_canary(&self, address: std::net::SocketAddr) -> anyhow::Result<()> {
         self.plane
             .apply(&canary_ops(address))
             .context("cannot write the canary")?;
@@ -316,7 +316,7 @@ impl Engine {
         }
     }
 
-    fn write_node_addresses(&mut self) {
+    fn write_node_addresses(&self) {
         let (v4, v6) = self.addresses.masquerade();
         if let Err(error) = self.plane.set_node_addresses(v4, v6) {
             tracing::error!("cannot say what this node masquerades as: {error}");
