@@ -62,7 +62,8 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) node: Option<String>,
 
-    /// Where to serve metrics, probes and state over HTTP, such as 127.0.0.1:15020
+    /// Where to serve metrics, probes and state over HTTP
+    /// [default: 127.0.0.1:15020, or nowhere when that is taken]
     #[arg(long, value_name = "ADDR:PORT")]
     pub(crate) admin: Option<SocketAddr>,
 

@@ -20,6 +20,7 @@ mod repair;
 mod source;
 
 use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::ExitCode,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -44,6 +45,9 @@ use self::{
     source::Source,
 };
 use crate::args::RunArgs;
+
+/// Istio's port for metrics, where nothing else is said.
+const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 15020);
 
 /// How often live connections are counted and orphaned sockets looked for.
 const VISIT: Duration = Duration::from_secs(5);
@@ -90,7 +94,7 @@ pub(crate) struct Config {
     pub(crate) cgroup: PathBuf,
     pub(crate) interfaces: Vec<String>,
     pub(crate) node: String,
-    pub(crate) admin: Option<std::net::SocketAddr>,
+    pub(crate) admin: Option<SocketAddr>,
     pub(crate) state: PathBuf,
     pub(crate) capacity: Capacity,
     pub(crate) grace: Duration,
@@ -234,7 +238,14 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 async fn listen(config: &Config) -> anyhow::Result<Listeners> {
     let tcp = match config.admin {
         Some(address) => Some(weft_admin::bind_tcp(address).await?),
-        None => None,
+        // Asked for by nobody, so not worth refusing to start.
+        None => match weft_admin::bind_tcp(ADMIN).await {
+            Ok(listener) => Some(listener),
+            Err(error) => {
+                tracing::warn!("no metrics over TCP: {error}");
+                None
+            }
+        },
     };
     std::fs::create_dir_all(&config.state)
         .with_context(|| format!("cannot make {}", config.state.display()))?;
