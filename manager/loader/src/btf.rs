@@ -1,11 +1,15 @@
 //! Where fields are in the running kernel's structs.
 
+mod types;
+
 use std::path::Path;
 
-use btf_rs::{Btf, BtfType, Struct, Type};
 use weft_abi::names::settings;
 
 use crate::Error;
+
+pub(crate) use self::types::Btf;
+pub use self::types::BtfFault;
 
 /// The running kernel's types.
 pub const KERNEL_TYPES: &str = "/sys/kernel/btf/vmlinux";
@@ -44,7 +48,9 @@ pub fn offsets(path: &Path) -> Result<Vec<Offset>, Error> {
     FIELDS
         .iter()
         .map(|(setting, owner, field)| {
-            let bytes = offset(&types, owner, field)?.unwrap_or(0);
+            let bytes = offset(&types, owner, field)
+                .map_err(types_error)?
+                .unwrap_or(0);
             Ok(Offset { setting, bytes })
         })
         .collect()
@@ -52,55 +58,30 @@ pub fn offsets(path: &Path) -> Result<Vec<Offset>, Error> {
 
 /// The offset in bytes of a field of `struct owner`, also when it is in an anonymous struct or
 /// union of it.
-fn offset(types: &Btf, owner: &str, field: &str) -> Result<Option<u32>, Error> {
-    for found in types.resolve_types_by_name(owner).map_err(types_error)? {
-        if let Type::Struct(owner) = found {
-            return Ok(member(types, &owner, field, DEPTH)?.map(|bits| bits / 8));
-        }
-    }
-    Ok(None)
+fn offset(types: &Btf, owner: &str, field: &str) -> Result<Option<u32>, BtfFault> {
+    let Some(owner) = types.structure(owner)? else {
+        return Ok(None);
+    };
+    Ok(member(types, owner, field, DEPTH)?.map(|bits| bits / 8))
 }
 
 /// The offset in bits of `field`.
-fn member(types: &Btf, owner: &Struct, field: &str, depth: u32) -> Result<Option<u32>, Error> {
-    for member in &owner.members {
-        // btf-rs answers an error for a member without a name.
-        let name = types.resolve_name(member).unwrap_or_default();
-        if name == field {
-            return Ok(Some(member.bit_offset()));
+fn member(types: &Btf, owner: u32, field: &str, depth: u32) -> Result<Option<u32>, BtfFault> {
+    for found in types.members(owner)? {
+        if found.name == field {
+            return Ok(Some(found.bits));
         }
-        if name.is_empty()
+        if found.name.is_empty()
             && let Some(inner) = depth.checked_sub(1)
-            && let Some(bits) = anonymous(types, member, field, inner)?
+            && let Some(bits) = member(types, found.type_id, field, inner)?
         {
-            return Ok(Some(member.bit_offset() + bits));
+            return Ok(Some(found.bits + bits));
         }
     }
     Ok(None)
 }
 
-fn anonymous(
-    types: &Btf,
-    member_type: &dyn BtfType,
-    field: &str,
-    depth: u32,
-) -> Result<Option<u32>, Error> {
-    match types
-        .resolve_chained_type(member_type)
-        .map_err(types_error)?
-    {
-        Type::Struct(inner) | Type::Union(inner) => member(types, &inner, field, depth),
-        _ => Ok(None),
-    }
-}
-
-/// Whether the kernel has a function of this name.
-pub(crate) fn has_function(types: &Btf, name: &str) -> bool {
-    let found = types.resolve_types_by_name(name);
-    found.is_ok_and(|found| found.iter().any(|found| matches!(found, Type::Func(_))))
-}
-
-fn types_error(cause: btf_rs::Error) -> Error {
+fn types_error(cause: BtfFault) -> Error {
     Error::Types {
         cause: Box::new(cause),
     }

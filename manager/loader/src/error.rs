@@ -44,8 +44,8 @@ pub enum Error {
     /// The kernel's types could not be read while looking for the offset of a field.
     #[error("cannot read the kernel's types (BTF): {cause}")]
     Types {
-        /// What btf-rs met.
-        cause: Box<btf_rs::Error>,
+        /// What is wrong with them.
+        cause: Box<crate::btf::BtfFault>,
     },
     /// The kernel refused a program; the message has the verifier's log.
     #[error("the kernel refuses program {program}: {cause}")]

@@ -6,7 +6,6 @@ use std::{
     path::Path,
 };
 
-use btf_rs::Btf;
 use weft_abi::Protocol;
 
 use crate::{
@@ -199,8 +198,9 @@ fn ring_buffer() -> Result<String, String> {
 }
 
 fn iterator() -> Result<String, String> {
-    let types = Btf::from_file(btf::KERNEL_TYPES).map_err(|error| error.to_string())?;
-    match btf::has_function(&types, "bpf_iter_bpf_sk_storage_map") {
+    let found = btf::Btf::from_file(btf::KERNEL_TYPES)
+        .and_then(|types| types.has_function("bpf_iter_bpf_sk_storage_map"));
+    match found.map_err(|error| error.to_string())? {
         true => Ok(String::new()),
         false => Err("the kernel has no bpf_iter_bpf_sk_storage_map".to_owned()),
     }

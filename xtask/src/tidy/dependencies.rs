@@ -65,7 +65,6 @@ const TABLE: [Row; 14] = [
         outside: &[
             "aya",
             "aya-log",
-            "btf-rs",
             "libc",
             "log",
             "netlink-packet-core",

@@ -60,7 +60,7 @@ impl Section {
         );
         bytes.extend(self.types);
         bytes.extend(self.strings);
-        Btf::from_bytes(&bytes).unwrap()
+        Btf::from_bytes(bytes).unwrap()
     }
 }
 
@@ -102,4 +102,15 @@ fn the_running_kernel_has_all_fields() {
     let offsets = offsets(path).unwrap();
     let zero: Vec<_> = offsets.iter().filter(|offset| offset.bytes == 0).collect();
     assert!(zero.is_empty(), "{zero:?}");
+}
+
+#[test]
+fn a_damaged_section_is_an_error() {
+    for bytes in [vec![], vec![0; 64], 0xeb9fu16.to_ne_bytes().to_vec()] {
+        assert!(Btf::from_bytes(bytes).is_err());
+    }
+    let whole = sample();
+    let mut cut = whole;
+    cut.cut_strings();
+    assert!(offset(&cut, "sock", "first").is_err());
 }
