@@ -1,0 +1,81 @@
+//! What is wrong now: in files, in what they mean together, and in what does not fit the maps.
+
+use std::collections::BTreeSet;
+
+use weft_lower::Shortage;
+use weft_model::{Origin, Problem, Severity};
+
+use super::Engine;
+
+impl Engine {
+    /// Collects what is wrong now, and logs what is newly so.
+    pub(super) fn gather_problems(&mut self) {
+        let mut problems = self.compiler.problems(&self.store);
+        problems.extend(self.unreadable.iter().map(|(file, reason)| Problem {
+            severity: Severity::Error,
+            code: "unreadable",
+            origin: Origin {
+                kind: "".into(),
+                namespace: "".into(),
+                name: "".into(),
+                file: file.as_str().into(),
+                line: 0,
+            },
+            path: String::new(),
+            line: 0,
+            message: format!("cannot read the file: {reason}; what it held before stays in force"),
+        }));
+        problems.extend(
+            self.shortages
+                .iter()
+                .map(|shortage| self.shortage(shortage)),
+        );
+        let before: BTreeSet<&Problem> = self.problems.iter().collect();
+        for problem in problems.iter().filter(|problem| !before.contains(problem)) {
+            let text = problem.to_string();
+            // The log has its own word for how bad it is.
+            let text = text
+                .split_once(": ")
+                .map_or(text.as_str(), |(_, text)| text);
+            match problem.severity {
+                Severity::Error => tracing::error!("{text}"),
+                Severity::Warning => tracing::warn!("{text}"),
+                Severity::Info => tracing::info!("{text}"),
+            }
+        }
+        self.problems = problems;
+        if let Some(metrics) = &self.metrics {
+            let counts = weft_admin::ProblemCounts::of(&self.problems);
+            metrics
+                .manager()
+                .problems_now(counts.errors, counts.warnings, counts.infos);
+        }
+    }
+
+    fn shortage(&self, shortage: &Shortage) -> Problem {
+        let service = match shortage {
+            Shortage::Service { service, .. } | Shortage::Frontend { service, .. } => {
+                self.compiler.mesh().services.get(service)
+            }
+            Shortage::Workload { .. } => None,
+        };
+        let origin = service.map_or_else(
+            || Origin {
+                kind: "".into(),
+                namespace: "".into(),
+                name: "".into(),
+                file: "".into(),
+                line: 0,
+            },
+            |service| service.origin.clone(),
+        );
+        Problem {
+            severity: Severity::Error,
+            code: "map-full",
+            line: origin.line,
+            origin,
+            path: String::new(),
+            message: shortage.to_string(),
+        }
+    }
+}
