@@ -75,7 +75,8 @@ pub(crate) fn run(arguments: &RunArgs) -> anyhow::Result<ExitCode> {
     mounts::leave_private_namespace(&arguments.directory)?;
     let arguments = checked(arguments)?;
     refuse_where_it_cannot_work()?;
-    let lock = Lock::acquire(&arguments.state)?;
+    let state = arguments.state.clone();
+    let lock = Lock::acquire(&state)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -83,6 +84,8 @@ pub(crate) fn run(arguments: &RunArgs) -> anyhow::Result<ExitCode> {
     let ended = runtime.block_on(serve(arguments));
     // Blocking tasks end by themselves; a connect under way is not worth waiting for.
     runtime.shutdown_timeout(Duration::from_millis(200));
+    // A start that failed leaves no socket for commands to find.
+    drop(std::fs::remove_file(state.join("admin.sock")));
     drop(lock);
     ended.map(|()| ExitCode::SUCCESS)
 }
@@ -230,7 +233,6 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     greet(&shared);
     let result = main_loop(&shared, &mut source, plane.events()?, trace, canary).await;
     admin.abort();
-    drop(std::fs::remove_file(shared.config.state.join("admin.sock")));
     tracing::info!("ends; the kernel goes on alone, `weft uninstall` removes everything");
     result
 }
