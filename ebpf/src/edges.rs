@@ -30,8 +30,14 @@ static ZERO: EdgeValue = EdgeValue {
 
 /// The edge a socket's connection counts for, made when new; `None` when the map is full.
 #[inline(always)]
-pub(crate) fn edge_of(info: &SocketInfo) -> Option<*mut EdgeValue> {
-    edge(info.source, info.service, info.destination, info.protocol)
+pub(crate) fn edge_of(info: &SocketInfo, now: u64) -> Option<*mut EdgeValue> {
+    edge_at(
+        info.source,
+        info.service,
+        info.destination,
+        info.protocol,
+        now,
+    )
 }
 
 /// The edge between two workloads through a service.
@@ -41,6 +47,19 @@ pub(crate) fn edge(
     service: u32,
     destination: u32,
     protocol: u8,
+) -> Option<*mut EdgeValue> {
+    edge_at(source, service, destination, protocol, Kernel.now())
+}
+
+/// As [`edge`]; `now` is an argument because reading the
+/// clock costs more than all else here.
+#[inline(always)]
+fn edge_at(
+    source: u32,
+    service: u32,
+    destination: u32,
+    protocol: u8,
+    now: u64,
 ) -> Option<*mut EdgeValue> {
     let mut key = MaybeUninit::<EdgeKey>::uninit();
     let to = key.as_mut_ptr();
@@ -65,7 +84,7 @@ pub(crate) fn edge(
     match found {
         Some(edge) => {
             // SAFETY: a valid map value; a torn or lost write of a time is harmless.
-            unsafe { (*edge).seen = Kernel.now() };
+            unsafe { (*edge).seen = now };
             Some(edge)
         }
         None => {

@@ -15,9 +15,12 @@ use aya_ebpf::{
     helpers::generated::{bpf_get_socket_cookie, bpf_seq_write, bpf_skc_to_tcp_sock},
 };
 use weft_abi::{Protocol, SocketInfo, SocketRecord};
-use weft_logic::outcome::{self, state};
+use weft_logic::{
+    outcome::{self, state},
+    pick::Tables,
+};
 
-use crate::edges;
+use crate::{balance::Kernel, edges};
 
 /// Offset of `bytes_acked` in `struct tcp_sock` of the running kernel; 0 when unknown.
 #[unsafe(no_mangle)]
@@ -117,7 +120,7 @@ unsafe fn report(socket: *mut c_void, value: *mut SocketInfo) {
         let srtt = read_volatile(tcp.add(srtt_at as usize).cast::<u32>()) >> 3;
         let retransmits = read_volatile(tcp.add(retransmits_at as usize).cast::<u32>());
         let (acked, received) = outcome::payload(acked, received, state::ESTABLISHED);
-        if let Some(edge) = edges::edge_of(&*value) {
+        if let Some(edge) = edges::edge_of(&*value, Kernel.now()) {
             edges::count_bytes(edge, value, acked, received, retransmits);
             edges::sample_rtt(edge, srtt);
         }

@@ -102,8 +102,9 @@ fn established(ctx: &SockOpsContext) {
         return;
     }
     info.flags |= SocketInfo::ESTABLISHED;
-    if let Some(edge) = edges::edge_of(info) {
-        edges::count_opened(edge, Kernel.now().saturating_sub(info.began));
+    let now = Kernel.now();
+    if let Some(edge) = edges::edge_of(info, now) {
+        edges::count_opened(edge, now.saturating_sub(info.began));
     }
     if info.service != 0
         && let Some(backend) = BACKEND_STATE.get_ptr_mut(info.backend)
@@ -149,7 +150,7 @@ fn ended(ctx: &SockOpsContext) {
     };
     let (acked, received) = outcome::payload(acked, received, old);
     if result != Outcome::Abandoned
-        && let Some(edge) = edges::edge_of(info)
+        && let Some(edge) = edges::edge_of(info, Kernel.now())
     {
         // SAFETY: a valid map value.
         unsafe {
