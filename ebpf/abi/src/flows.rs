@@ -64,4 +64,6 @@ impl FlowValue {
     pub const FORWARD: u16 = 8;
     /// `flags`: the flow is masqueraded as this node.
     pub const MASQUERADED: u16 = 16;
+    /// `flags`: TCP: this side has acknowledged something after its SYN.
+    pub const ESTABLISHED: u16 = 32;
 }

@@ -1,12 +1,16 @@
 //! Headers: which connection a packet belongs to, and where its fields are.
 //!
 //! Ethernet frames with IPv4 (RFC 791) or IPv6 (RFC 8200) carrying TCP, UDP, or an ICMP error
-//! (RFC 792, RFC 4443) about either. Later fragments carry no ports and are left alone.
+//! (RFC 792, RFC 4443) about either. A fragment that is not the first carries no ports: its
+//! identification stands for them.
 
 use weft_abi::{Address, FlowKey, Protocol};
 
 /// Length of an Ethernet header (the VLAN tag is not in the frame when tc sees it).
 pub const ETHERNET: u32 = 14;
+
+/// What `protocol` is for a fragment that is not the first: the number of IPv6's fragment header.
+pub const FRAGMENT: u8 = 44;
 
 const IPPROTO_ICMP: u8 = 1;
 const IPPROTO_ICMPV6: u8 = 58;
@@ -39,7 +43,7 @@ pub struct Packet {
     pub source_port: u16,
     /// Destination port, host order.
     pub destination_port: u16,
-    /// See [`Protocol`].
+    /// See [`Protocol`]; [`FRAGMENT`] for a fragment that is not the first.
     pub protocol: u8,
     /// TCP flags (RFC 9293 3.1), 0 for UDP and quoted packets.
     pub flags: u8,
@@ -51,6 +55,12 @@ pub struct Packet {
     pub transport: u32,
     /// Offset of the payload.
     pub payload: u32,
+    /// Offset of what follows the IP packet, 0 when its header does not tell (a jumbogram).
+    pub end: u32,
+    /// Whether it is a fragment, the first or a later one.
+    pub fragmented: bool,
+    /// What all fragments of a packet share.
+    pub identification: u32,
     /// Offset of the quoted IP header; 0 when this is not an ICMP error.
     pub quoted: u32,
     /// Offset of the quoted transport header.
@@ -95,10 +105,33 @@ impl Packet {
         }
     }
 
+    /// The key that later fragments of this packet have at a hook.
+    #[inline(always)]
+    pub fn fragment_key(&self, hook: u8) -> FlowKey {
+        FlowKey {
+            source: self.source,
+            destination: self.destination,
+            source_port: (self.identification >> 16) as u16,
+            destination_port: self.identification as u16,
+            protocol: FRAGMENT,
+            hook,
+            reserved: 0,
+        }
+    }
+
     /// Whether a packet may begin a connection.
     #[inline(always)]
     pub fn begins(&self) -> bool {
-        self.protocol == Protocol::UDP || self.flags & (SYN | ACK | RST) == SYN
+        self.protocol == Protocol::UDP
+            || self.protocol == Protocol::TCP && self.flags & (SYN | ACK | RST) == SYN
+    }
+
+    /// Bytes of payload in a frame of that length, which may be padded.
+    #[inline(always)]
+    pub fn payload_bytes(&self, frame: u32) -> u32 {
+        let told = self.end != 0 && self.end < frame;
+        let end = if told { self.end } else { frame };
+        end.saturating_sub(self.payload)
     }
 }
 
@@ -127,6 +160,8 @@ pub fn read(bytes: &(impl Bytes + ?Sized), ethertype: u16, packet: &mut Packet) 
     packet.flags = 0;
     packet.quoted = 0;
     packet.quoted_transport = 0;
+    packet.fragmented = false;
+    packet.identification = 0;
     let next = addresses(bytes, ETHERNET, packet)?;
     packet.protocol = next.protocol;
     packet.transport = next.transport;
@@ -136,14 +171,22 @@ pub fn read(bytes: &(impl Bytes + ?Sized), ethertype: u16, packet: &mut Packet) 
             packet.source_port = u16::from_be_bytes([tcp[0], tcp[1]]);
             packet.destination_port = u16::from_be_bytes([tcp[2], tcp[3]]);
             packet.flags = tcp[13];
-            packet.payload = next.transport + (tcp[12] >> 4) as u32 * 4;
-            Some(())
+            let header = (tcp[12] >> 4) as u32 * 4;
+            packet.payload = next.transport + header;
+            // Nobody takes a shorter header.
+            (header >= 20).then_some(())
         }
         Protocol::UDP => {
             let udp: [u8; 8] = bytes.load(next.transport)?;
             packet.source_port = u16::from_be_bytes([udp[0], udp[1]]);
             packet.destination_port = u16::from_be_bytes([udp[2], udp[3]]);
             packet.payload = next.transport + 8;
+            Some(())
+        }
+        FRAGMENT => {
+            packet.source_port = (packet.identification >> 16) as u16;
+            packet.destination_port = packet.identification as u16;
+            packet.payload = next.transport;
             Some(())
         }
         IPPROTO_ICMP if !packet.v6 => quoted(bytes, packet),
@@ -192,14 +235,25 @@ fn addresses(bytes: &(impl Bytes + ?Sized), at: u32, packet: &mut Packet) -> Opt
 fn ipv4(bytes: &(impl Bytes + ?Sized), at: u32, packet: &mut Packet) -> Option<Next> {
     let header: [u8; 20] = bytes.load(at)?;
     let length = (header[0] & 0x0f) as u32 * 4;
-    let fragment_offset = u16::from_be_bytes([header[6], header[7]]) & 0x1fff;
-    if header[0] >> 4 != 4 || length < 20 || fragment_offset != 0 {
+    if header[0] >> 4 != 4 || length < 20 {
         return None;
+    }
+    let total = u16::from_be_bytes([header[2], header[3]]) as u32;
+    packet.end = if total == 0 { 0 } else { at + total };
+    let fragment = u16::from_be_bytes([header[6], header[7]]);
+    let mut protocol = header[9];
+    // More fragments, or an offset.
+    if fragment & 0x3fff != 0 {
+        packet.fragmented = true;
+        packet.identification = u16::from_be_bytes([header[4], header[5]]) as u32;
+        if fragment & 0x1fff != 0 {
+            protocol = FRAGMENT;
+        }
     }
     packet.source = Address::v4([header[12], header[13], header[14], header[15]]);
     packet.destination = Address::v4([header[16], header[17], header[18], header[19]]);
     Some(Next {
-        protocol: header[9],
+        protocol,
         transport: at + length,
     })
 }
@@ -210,7 +264,9 @@ fn ipv6(bytes: &(impl Bytes + ?Sized), at: u32, packet: &mut Packet) -> Option<N
     if first >> 4 != 6 {
         return None;
     }
-    let [mut protocol]: [u8; 1] = bytes.load(at + 6)?;
+    let [high, low, mut protocol]: [u8; 3] = bytes.load(at + 4)?;
+    let length = u16::from_be_bytes([high, low]) as u32;
+    packet.end = if length == 0 { 0 } else { at + 40 + length };
     packet.source.bytes = bytes.load(at + 8)?;
     packet.destination.bytes = bytes.load(at + 24)?;
     let mut transport = at + 40;
@@ -223,14 +279,21 @@ fn ipv6(bytes: &(impl Bytes + ?Sized), at: u32, packet: &mut Packet) -> Option<N
                 protocol = extension[0];
                 transport += (extension[1] as u32 + 1) * 8;
             }
-            // Fragment.
-            44 => {
-                let fragment: [u8; 4] = bytes.load(transport)?;
-                if u16::from_be_bytes([fragment[2], fragment[3]]) & 0xfff8 != 0 {
-                    return None;
-                }
-                protocol = fragment[0];
+            FRAGMENT => {
+                let fragment: [u8; 8] = bytes.load(transport)?;
+                let [next, _, high, low, identification @ ..] = fragment;
+                let offset = u16::from_be_bytes([high, low]);
                 transport += 8;
+                // An atomic fragment (RFC 6946) is a whole packet.
+                if offset & 0xfff9 != 0 {
+                    packet.fragmented = true;
+                    packet.identification = u32::from_be_bytes(identification);
+                }
+                if offset & 0xfff8 != 0 {
+                    protocol = FRAGMENT;
+                    break;
+                }
+                protocol = next;
             }
             _ => break,
         }

@@ -62,12 +62,61 @@ fn reads_udp_over_ipv6_behind_an_extension() {
 }
 
 #[test]
-fn later_fragments_and_short_packets_are_left_alone() {
-    let mut ip = ipv4_header(6, [10, 0, 0, 1], [10, 0, 0, 2]);
+fn later_fragments_are_told_by_their_identification() {
+    let mut ip = ipv4_header(17, [10, 0, 0, 1], [10, 0, 0, 2]);
+    ip[4..8].copy_from_slice(&[0xab, 0xcd, 0x20, 0]);
+    let first = parse(frame(&[&ip, &[0, 53, 1, 0, 0, 8, 0, 0]]).as_slice(), IPV4).unwrap();
+    assert_eq!((first.protocol, first.source_port), (17, 53));
+    assert!(first.fragmented && first.begins());
     ip[7] = 1;
-    let bytes = frame(&[&ip, &tcp(1, 2, 0)]);
-    assert_eq!(parse(bytes.as_slice(), IPV4), None);
-    ip[7] = 0;
+    let later = parse(frame(&[&ip]).as_slice(), IPV4).unwrap();
+    assert_eq!((later.protocol, later.identification), (FRAGMENT, 0xabcd));
+    assert!(!later.begins());
+    assert_eq!(
+        later.key(FlowKey::INGRESS),
+        first.fragment_key(FlowKey::INGRESS)
+    );
+
+    let mut ip = Vec::from([0u8; 40]);
+    ip[0] = 0x60;
+    ip[6] = FRAGMENT;
+    let mut fragment = [17u8, 0, 0, 1, 1, 2, 3, 4];
+    let udp = [0u8, 53, 1, 0, 0, 8, 0, 0];
+    let first = parse(frame(&[&ip, &fragment, &udp]).as_slice(), IPV6).unwrap();
+    assert_eq!((first.protocol, first.source_port), (17, 53));
+    fragment[3] = 8;
+    let later = parse(frame(&[&ip, &fragment]).as_slice(), IPV6).unwrap();
+    assert_eq!(
+        (later.protocol, later.identification),
+        (FRAGMENT, 0x0102_0304)
+    );
+    assert_eq!(
+        later.key(FlowKey::EGRESS),
+        first.fragment_key(FlowKey::EGRESS)
+    );
+    fragment[3] = 0;
+    let atomic = parse(frame(&[&ip, &fragment, &udp]).as_slice(), IPV6).unwrap();
+    assert!(!atomic.fragmented);
+}
+
+#[test]
+fn padding_is_no_payload() {
+    let mut ip = ipv4_header(6, [10, 0, 0, 1], [10, 0, 0, 2]);
+    ip[3] = 40;
+    let bytes = frame(&[&ip, &tcp(1, 2, ACK), &[0; 6]]);
+    let packet = parse(bytes.as_slice(), IPV4).unwrap();
+    assert_eq!(packet.payload_bytes(60), 0);
+    ip[3] = 43;
+    let packet = parse(frame(&[&ip, &tcp(1, 2, ACK), &[0; 6]]).as_slice(), IPV4).unwrap();
+    assert_eq!(packet.payload_bytes(60), 3);
+    ip[3] = 0;
+    let packet = parse(frame(&[&ip, &tcp(1, 2, ACK)]).as_slice(), IPV4).unwrap();
+    assert_eq!(packet.payload_bytes(70_000), 70_000 - 54, "a jumbogram");
+}
+
+#[test]
+fn short_packets_are_left_alone() {
+    let ip = ipv4_header(6, [10, 0, 0, 1], [10, 0, 0, 2]);
     let bytes = frame(&[&ip, &tcp(1, 2, 0)[..13]]);
     assert_eq!(parse(bytes.as_slice(), IPV4), None);
     assert_eq!(parse(bytes.as_slice(), 0x0806), None);
@@ -95,8 +144,10 @@ proptest! {
         if let Some(first) = bytes.get_mut(14) { *first = if v6 { 0x60 } else { 0x45 }; }
         let ethertype = if v6 { IPV6 } else { IPV4 };
         if let Some(packet) = parse(bytes.as_slice(), ethertype) {
-            prop_assert!((packet.transport as usize) < bytes.len());
+            prop_assert!((packet.transport as usize) <= bytes.len());
             prop_assert!((packet.quoted_transport as usize) < bytes.len());
+            prop_assert!(packet.payload_bytes(bytes.len() as u32) as usize <= bytes.len());
+            prop_assert_eq!(packet.key(0).hook, 0);
         }
     }
 }
