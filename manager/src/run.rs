@@ -18,6 +18,7 @@ pub(crate) mod place;
 mod process;
 mod repair;
 mod source;
+mod uplinks;
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -43,6 +44,7 @@ use self::{
     evidence::Evidence,
     repair::Repair,
     source::Source,
+    uplinks::Uplinks,
 };
 use crate::args::RunArgs;
 
@@ -321,6 +323,7 @@ struct Chores {
     shared: Arc<Shared>,
     canary: Canary,
     repair: Arc<Mutex<Repair>>,
+    uplinks: Uplinks,
     visiting: Option<JoinHandle<()>>,
     next_visit: Duration,
     next_canary: Duration,
@@ -336,6 +339,7 @@ impl Chores {
             shared: Arc::clone(shared),
             canary,
             repair: Arc::new(Mutex::new(repair)),
+            uplinks: Uplinks::attached(&shared.config.interfaces),
             visiting: None,
             next_visit: Duration::ZERO,
             next_canary: Duration::ZERO,
@@ -372,6 +376,7 @@ impl Chores {
             let shared = Arc::clone(&self.shared);
             tokio::task::spawn_blocking(move || evidence::expire(&shared));
         }
+        self.uplinks.look(&self.shared.plane, now);
         self.measure(now);
     }
 
