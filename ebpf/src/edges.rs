@@ -138,13 +138,18 @@ pub(crate) fn sample_rtt(edge: *mut EdgeValue, microseconds: u32) {
     }
 }
 
-/// Counts an established connection with its latency in nanoseconds.
+/// Counts a connection as opened, once: at its end, or when the iterator meets it alive. So a
+/// short connection touches its edge one time.
 #[inline(always)]
-pub(crate) fn count_opened(edge: *mut EdgeValue, nanoseconds: u64) {
-    let microseconds = nanoseconds / 1_000;
-    let bucket = outcome::bucket(microseconds);
-    // SAFETY: a valid map value, an index in bounds.
+pub(crate) fn count_opened(edge: *mut EdgeValue, info: *mut SocketInfo) {
+    // SAFETY: valid map values, an index in bounds; the swap lets one of two count.
     unsafe {
+        let nanoseconds = atomic::swap(&raw mut (*info).latency, 0);
+        if nanoseconds == 0 {
+            return;
+        }
+        let microseconds = nanoseconds / 1_000;
+        let bucket = outcome::bucket(microseconds);
         atomic::add(&raw mut (*edge).opened, 1);
         if bucket < HISTOGRAM_BUCKETS {
             atomic::add((&raw mut (*edge).connect).cast::<u64>().add(bucket), 1);

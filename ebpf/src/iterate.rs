@@ -121,6 +121,7 @@ unsafe fn report(socket: *mut c_void, value: *mut SocketInfo) {
         let retransmits = read_volatile(tcp.add(retransmits_at as usize).cast::<u32>());
         let (acked, received) = outcome::payload(acked, received, state::ESTABLISHED);
         if let Some(edge) = edges::edge_of(&*value, Kernel.now()) {
+            edges::count_opened(edge, value);
             edges::count_bytes(edge, value, acked, received, retransmits);
             edges::sample_rtt(edge, srtt);
         }

@@ -102,10 +102,7 @@ fn established(ctx: &SockOpsContext) {
         return;
     }
     info.flags |= SocketInfo::ESTABLISHED;
-    let now = Kernel.now();
-    if let Some(edge) = edges::edge_of(info, now) {
-        edges::count_opened(edge, now.saturating_sub(info.began));
-    }
+    info.latency = Kernel.now().saturating_sub(info.began).max(1);
     if info.service != 0
         && let Some(backend) = BACKEND_STATE.get_ptr_mut(info.backend)
     {
@@ -166,6 +163,7 @@ fn ended(ctx: &SockOpsContext) {
             }
         }
         if established {
+            edges::count_opened(edge, pointer);
             edges::count_bytes(edge, pointer, acked, received, retransmits);
             edges::sample_rtt(edge, srtt);
         }
@@ -176,6 +174,7 @@ fn ended(ctx: &SockOpsContext) {
     // SAFETY: this socket's storage.
     unsafe {
         write_volatile(&raw mut info.began, 0);
+        write_volatile(&raw mut info.latency, 0);
         write_volatile(&raw mut info.acked, 0);
         write_volatile(&raw mut info.received, 0);
         write_volatile(&raw mut info.retransmits, 0);

@@ -2,6 +2,8 @@
 
 mod atomics;
 
+mod builtins;
+
 use std::{
     env::consts::ARCH,
     fs,
@@ -102,9 +104,10 @@ fn build_object(sh: &Shell, toolchain: &Toolchain, object: &Object) -> Result<Pa
         )?;
         build.args(object.features).run()?;
         let built = target(sh).join("bpfel-unknown-none/release/weft-ebpf");
-        let bytes =
+        let mut bytes =
             fs::read(&built).with_context(|| format!("no object at {}", built.display()))?;
         atomics::check(&bytes).with_context(|| object.name)?;
+        builtins::hide(&mut bytes).with_context(|| object.name)?;
         let destination = folder().join(object.name);
         write_if_changed(&destination, &bytes)?;
         Ok(destination)

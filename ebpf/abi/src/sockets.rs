@@ -12,8 +12,10 @@ pub struct SocketInfo {
     pub peer: Address,
     /// Namespace cookie of the socket.
     pub netns: u64,
-    /// When the connect began (`CLOCK_MONOTONIC`, ns).
+    /// When the connect began (`CLOCK_MONOTONIC`, ns); 0 outside of a connection.
     pub began: u64,
+    /// How long the connect took (ns, at least 1); 0 before, and once it is counted in `EDGES`.
+    pub latency: u64,
     /// Payload bytes the peer acknowledged, as far as they are counted in `EDGES`.
     pub acked: u64,
     /// Payload bytes received, as far as they are counted in `EDGES`.
@@ -43,9 +45,10 @@ pub struct SocketInfo {
 }
 layout!(
     SocketInfo,
-    96,
+    104,
     [
-        Address, Address, u64, u64, u64, u64, u32, u32, u32, u32, u32, u32, u16, u16, u8, u8, u16
+        Address, Address, u64, u64, u64, u64, u64, u32, u32, u32, u32, u32, u32, u16, u16, u8, u8,
+        u16
     ]
 );
 

@@ -43,13 +43,14 @@ pub fn pick<'a>(tables: &'a impl Tables, service: &Service, client: u64) -> Pick
     if service.slots == 0 {
         return Pick::NoBackend;
     }
-    let position = first(tables, service, client);
+    let draw = draw(tables, service, client);
+    let position = remainder(draw, service.slots);
     match resolve(tables, service, position) {
         None => Pick::Stale,
         Some((index, backend)) if is_usable(tables, service, index, backend) => {
             Pick::Backend(index, backend)
         }
-        Some(_) => next_usable(tables, service, position),
+        Some(_) => next_usable(tables, service, elsewhere(service, draw, position)),
     }
 }
 
@@ -75,7 +76,7 @@ fn next_usable<'a>(tables: &'a impl Tables, service: &Service, start: u32) -> Pi
             return Pick::Backend(index, backend);
         }
         limited |= full;
-        position = (position + 1) % service.slots;
+        position = remainder(position as u64 + 1, service.slots);
         probe += 1;
     }
     if limited >> 63 != 0 {
@@ -101,19 +102,37 @@ pub fn affinity_holds(
         && is_usable(tables, service, affinity.backend, backend)
 }
 
-/// Where to look first, by algorithm: a position in `0..service.slots`.
+/// A number whose remainder by the slots is where to look first, and whose quotient spreads the
+/// second looks.
 #[inline(always)]
-fn first(tables: &impl Tables, service: &Service, client: u64) -> u32 {
-    let slots = service.slots;
+fn draw(tables: &impl Tables, service: &Service, client: u64) -> u64 {
     if service.algorithm == Service::ROUND_ROBIN {
-        (tables.turn(service.id) % slots as u64) as u32
+        tables.turn(service.id)
     } else if service.algorithm == Service::HASH {
-        (client % slots as u64) as u32
-    } else if service.algorithm == Service::LEAST_CONNECTIONS && slots > 1 {
-        less_loaded(tables, service)
+        client
+    } else if service.algorithm == Service::LEAST_CONNECTIONS && service.slots > 1 {
+        less_loaded(tables, service) as u64 + tables.random() as u64 * service.slots as u64
     } else {
-        hash::scale(tables.random(), slots)
+        (tables.random() as u64) << 32 | tables.random() as u64
     }
+}
+
+/// Where to look when the first position is of no use: every other position alike, so that no
+/// neighbour inherits the whole share of an ejected backend.
+#[inline(always)]
+fn elsewhere(service: &Service, draw: u64, position: u32) -> u32 {
+    if service.slots < 2 {
+        return position;
+    }
+    let quotient = draw.checked_div(service.slots as u64).unwrap_or(0);
+    let step = 1 + remainder(quotient, service.slots - 1);
+    remainder(position as u64 + step as u64, service.slots)
+}
+
+/// The remainder; 0 by zero, where a panic would be a call the verifier refuses.
+#[inline(always)]
+fn remainder(number: u64, by: u32) -> u32 {
+    number.checked_rem(by as u64).unwrap_or(0) as u32
 }
 
 /// The less loaded of two distinct random positions (Mitzenmacher, "The Power of Two Choices").

@@ -144,6 +144,19 @@ fn ejected_backend_gets_nothing_until_its_time() {
 }
 
 #[test]
+fn the_share_of_an_ejected_backend_goes_to_all_others_alike() {
+    let (mut memory, service) = pool(4, Service::ROUND_ROBIN);
+    memory.backends[2].ejected_until = 2_000;
+    assert_eq!(counts(&memory, &service, 1_200), [0, 400, 0, 400, 400]);
+    let (mut memory, service) = pool(4, Service::RANDOM);
+    memory.backends[2].ejected_until = 2_000;
+    for index in [1, 3, 4] {
+        let count = counts(&memory, &service, 30_000)[index];
+        assert!((9_500..10_500).contains(&count), "{count}");
+    }
+}
+
+#[test]
 fn all_ejected_is_no_backend() {
     let (mut memory, service) = pool(2, Service::RANDOM);
     for backend in &mut memory.backends {
