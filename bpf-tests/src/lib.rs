@@ -1,1 +1,11 @@
-//! Rig.
+//! What tests of a running mesh share: a scene of hosts, servers and policy, and patience.
+
+#![forbid(unsafe_code)]
+#![expect(
+    clippy::disallowed_types,
+    reason = "tests of real sockets wait for real effects, with a deadline"
+)]
+
+pub mod scene;
+
+pub use scene::{Scene, wait_for};
