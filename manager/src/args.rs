@@ -168,7 +168,7 @@ pub(crate) enum ServiceCommand {
     },
     /// Show one service with its pools and endpoints
     Get {
-        /// Short name or host name
+        /// Short name or host name, or NAMESPACE/NAME
         name: String,
 
         /// Its namespace

@@ -34,11 +34,17 @@ pub(crate) fn run(args: &ServiceArgs) -> anyhow::Result<ExitCode> {
             instance,
             output,
         } => {
+            let (namespace, name) = named(namespace, name);
             let path = format!("{}/{namespace}/{name}", routes::SERVICES);
             let service: ServiceReport = Manager::find(instance)?.fetch(&path)?;
             output::print(*output, &service, describe)
         }
     }
+}
+
+/// `NAMESPACE/NAME` names a service as tables and logs do.
+fn named<'a>(namespace: &'a str, name: &'a str) -> (&'a str, &'a str) {
+    name.split_once('/').unwrap_or((namespace, name))
 }
 
 fn list(services: &[ServiceSummary]) -> String {
