@@ -50,18 +50,24 @@ pub fn holds(flow: &UdpFlow, backend: &Backend, now: u64) -> bool {
         && (backend.ejected_until == 0 || now >= backend.ejected_until)
 }
 
-/// The address and port a reply from `peer` seems to come from.
+/// The address and port a reply from `peer` seems to come from. When services share the backend
+/// it answers the one that was asked last; a datagram does not say more.
 #[inline(always)]
 pub fn reply_from(flows: &UdpFlows, peer: &Address, port: u16) -> Option<(Address, u16)> {
+    let mut found = UdpFlows::FLOWS;
+    let mut latest = 0;
     let mut i = 0;
     while i < UdpFlows::FLOWS {
         let flow = &flows.flows[i];
-        if flow.service != 0 && flow.peer_port == port && flow.peer.is(peer) {
-            return Some((flow.vip, flow.vip_port));
+        let matches = flow.service != 0 && flow.peer_port == port && flow.peer.is(peer);
+        if matches && flow.seen >= latest {
+            latest = flow.seen;
+            found = i;
         }
         i += 1;
     }
-    None
+    let flow = flows.flows.get(found)?;
+    Some((flow.vip, flow.vip_port))
 }
 
 #[cfg(test)]
@@ -99,6 +105,22 @@ mod tests {
             Some((Address::v4([10, 96, 0, 2]), 53))
         );
         assert_eq!(reply_from(&flows, &Address::v4([10, 0, 0, 9]), 5353), None);
+    }
+
+    #[test]
+    fn a_reply_of_a_shared_backend_answers_the_service_asked_last() {
+        let mut flows = UdpFlows::default();
+        let peer = Address::v4([10, 0, 0, 9]);
+        for (place, seen) in [200, 300, 100].into_iter().enumerate() {
+            flows.flows[place] = UdpFlow {
+                peer,
+                ..flow(place as u32 + 1, seen)
+            };
+        }
+        let from = |flows: &UdpFlows| reply_from(flows, &peer, 5353);
+        assert_eq!(from(&flows), Some((Address::v4([10, 96, 0, 2]), 53)));
+        flows.flows[2].seen = 400;
+        assert_eq!(from(&flows), Some((Address::v4([10, 96, 0, 3]), 53)));
     }
 
     #[test]
