@@ -271,7 +271,8 @@ fn connect_from(port: u16, target: SocketAddr) -> TcpStream {
     let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
     sockopt::set_socket_reuseaddr(&socket, true).unwrap();
     bind(&socket, &SocketAddr::from(([0, 0, 0, 0], port))).unwrap();
-    connect(&socket, &target).unwrap();
+    // The last acknowledgement of the connection before may still be on its way.
+    eventually("the port is free", || connect(&socket, &target).is_ok());
     let stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream
@@ -402,6 +403,49 @@ fn the_path_s_mtu_is_found_on_every_side_of_the_node() {
             "{target}: {translated} errors translated, both ways are narrow"
         );
     }
+}
+
+#[test]
+fn a_packet_that_is_too_old_on_its_way_is_told_of_as_the_client_s_own() {
+    let yaml = service(1, "", &[0]) + &service(2, "", &[2]);
+    let Some(town) = Town::or_skip(&yaml) else {
+        return;
+    };
+    // This node and the other node: each gives up at another count.
+    let dials: Vec<_> = [(1, 2), (2, 2), (2, 3)]
+        .into_iter()
+        .flat_map(|(number, hops)| balancer(number).map(|address| (address, hops)))
+        .map(|(address, hops)| {
+            let dial = move || dial_with_hops((address, 80).into(), hops);
+            (address, hops, town.at_client().spawn(dial))
+        })
+        .collect();
+    for (address, hops, dial) in dials {
+        let error = dial.join().unwrap();
+        let kind = error.kind();
+        assert_eq!(kind, ErrorKind::HostUnreachable, "{address}, {hops} hops");
+    }
+    // The other node's errors cross the uplink twice.
+    assert!(town.counter(TRANSLATED) >= 8);
+}
+
+/// Connects with packets that live for so many hops: how it fails.
+fn dial_with_hops(target: SocketAddr, hops: u8) -> std::io::Error {
+    use rustix::net::{AddressFamily, SocketType, connect, socket, sockopt};
+    let family = if target.is_ipv6() {
+        AddressFamily::INET6
+    } else {
+        AddressFamily::INET
+    };
+    let socket = socket(family, SocketType::STREAM, None).unwrap();
+    if target.is_ipv6() {
+        sockopt::set_ipv6_unicast_hops(&socket, Some(hops)).unwrap();
+    } else {
+        sockopt::set_ip_ttl(&socket, u32::from(hops)).unwrap();
+    }
+    let patience = u32::try_from(PATIENCE.as_millis()).unwrap();
+    sockopt::set_tcp_user_timeout(&socket, patience).unwrap();
+    connect(&socket, &target).unwrap_err().into()
 }
 
 #[test]

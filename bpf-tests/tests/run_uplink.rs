@@ -790,6 +790,43 @@ fn ports_of_ended_flows_are_used_to_masquerade_again() {
 }
 
 #[test]
+fn whatever_arrives_leaves_whole() {
+    let Some(bench) = Bench::or_skip() else {
+        return;
+    };
+    bench.set_nodes();
+    for (id, net) in (1..).zip(families()) {
+        bench.serve(id, net.vip, net.far, 0);
+        let request = udp(net.client, net.vip, &[3; 40]);
+        let answer = tcp(net.vip, net.client, SYN, b"");
+        let seeds = [
+            tcp(net.client, net.vip, SYN, &[3; 40]),
+            icmp(
+                net.router,
+                net.vip.ip(),
+                errors(&net)[1],
+                frame::packet(&answer),
+            ),
+            frame::fragments(&request, 16)[0].clone(),
+            request,
+        ];
+        // Each byte of the headers, one after the other, all bits flipped or one.
+        for seed in seeds {
+            for at in 14..seed.len().min(110) {
+                for mask in [0xff, 0x01, 0x10] {
+                    let bytes = seed.clone().tap(|bytes| bytes[at] ^= mask);
+                    for hook in [Ingress, Egress] {
+                        let (verdict, out) = bench.run(hook, &bytes);
+                        assert!(verdict == NEXT || verdict == DROP, "{verdict}");
+                        assert_eq!(out.len(), bytes.len());
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn addresses_read_as_they_were_written() {
     // The reader of frames is no judge when it cannot tell a wrong checksum.
     let [net, _] = families();

@@ -81,7 +81,7 @@ pub(crate) fn fragments(bytes: &[u8], at: usize) -> [Vec<u8>; 2] {
             part.extend((field | u16::from(more)).to_be_bytes());
             part.extend([9, 8, 7, 6]);
         } else {
-            let field = field / 8 | u16::from(more) << 13;
+            let field = (field / 8) | (u16::from(more) << 13);
             part[ETHERNET + 6..ETHERNET + 8].copy_from_slice(&field.to_be_bytes());
         }
         part.extend(payload);

@@ -125,7 +125,8 @@ pub mod Counter {
     pub const RETRIED: u32 = 3;
     /// Lookups that gave up after meeting updates again and again (refused).
     pub const INCONSISTENT: u32 = 4;
-    /// New flows on an uplink that found no free port to masquerade with, or no room.
+    /// New flows on an uplink that found no free port to masquerade with, no room, or another flow
+    /// of the same client port to the same backend.
     pub const FLOWS_FULL: u32 = 5;
     /// New flows balanced on an uplink.
     pub const FLOWS: u32 = 6;

@@ -217,6 +217,7 @@ impl Describe<'_> {
         let known = [
             (u32::from(FlowValue::FIN), "fin"),
             (u32::from(FlowValue::RESET), "reset"),
+            (u32::from(FlowValue::ESTABLISHED), "established"),
             (u32::from(FlowValue::FORWARD), "forward"),
             (u32::from(FlowValue::MASQUERADED), "masqueraded"),
         ];
