@@ -81,7 +81,7 @@ impl Maps {
     }
 
     /// What was written by [`crate::Plane::apply`], as it is in the kernel now. All slots; only
-    /// backends that are not zero.
+    /// backends that have a service.
     ///
     /// # Errors
     /// [`Error::Bpf`].
@@ -95,7 +95,7 @@ impl Maps {
                 .collect(),
             backends: backends
                 .into_iter()
-                .filter(|(_, one)| *one != Backend::default())
+                .filter(|(_, one)| one.service != 0)
                 .collect(),
             workloads: read(&self.workloads)?,
         })
@@ -171,7 +171,10 @@ impl Maps {
             hash_usage(&self.flows)?,
             hash_usage(&self.edges)?,
             array_usage(&self.slots)?,
-            array_usage(&self.backends)?,
+            usage(
+                &self.backends,
+                self.backends.count(|backend| backend.service != 0),
+            )?,
         ])
     }
 }

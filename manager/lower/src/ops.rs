@@ -8,7 +8,7 @@ use weft_abi::{Address, Backend, BackendState, Service, ServiceKey, Slot};
 pub enum MapOp {
     /// `BACKEND_STATE[index]`: reset for a new owner of the index. Comes before its backend.
     PutBackendState(u32, BackendState),
-    /// `BACKENDS[index]`; all zero frees the index.
+    /// `BACKENDS[index]`; without a service it is free.
     PutBackend(u32, Backend),
     /// `SLOTS[first..]`, contiguous.
     PutSlots(u32, Vec<Slot>),

@@ -18,7 +18,7 @@ pub struct MapDump {
     pub services: Vec<(ServiceKey, Service)>,
     /// `SLOTS` from index 0; zeroes at the end may be left out.
     pub slots: Vec<Slot>,
-    /// `BACKENDS` without the zero ones, in any order.
+    /// `BACKENDS` without the free ones, in any order.
     pub backends: Vec<(u32, Backend)>,
     /// `WORKLOADS`.
     pub workloads: Vec<(Address, u32)>,

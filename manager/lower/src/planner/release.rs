@@ -53,7 +53,7 @@ impl Planner {
             service: backend.service,
         });
         self.image.put_backend(index, Backend::default());
-        round.steps.free(index);
+        round.steps.free(index, &backend);
         self.rest(Freed::Backend(index), round.now);
     }
 }

@@ -46,9 +46,15 @@ impl Steps {
         self.drains.push(MapOp::PutBackend(index, backend));
     }
 
-    pub(super) fn free(&mut self, index: u32) {
-        self.frees
-            .push(MapOp::PutBackend(index, Backend::default()));
+    /// Where it leads stays written: a program that was interrupted after its choice still reads
+    /// that, and must not read half of it.
+    pub(super) fn free(&mut self, index: u32, backend: &Backend) {
+        let freed = Backend {
+            address: backend.address,
+            port: backend.port,
+            ..Backend::default()
+        };
+        self.frees.push(MapOp::PutBackend(index, freed));
     }
 
     pub(super) fn slots(&mut self, first: u32, slots: Vec<Slot>) {

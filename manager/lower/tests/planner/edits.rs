@@ -1,6 +1,6 @@
 //! What an edit writes, and nothing else.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use weft_abi::{Backend, Slot};
 use weft_lower::{Capacity, MapOp, Plan, Planner};
@@ -43,7 +43,7 @@ impl Rig {
 fn kinds(plan: &Plan) -> Vec<&'static str> {
     let kind = |op: &MapOp| match op {
         MapOp::PutBackendState(..) => "state",
-        MapOp::PutBackend(_, backend) if *backend == Backend::default() => "free",
+        MapOp::PutBackend(_, backend) if backend.service == 0 => "free",
         MapOp::PutBackend(_, backend) if backend.flags & Backend::DRAINING != 0 => "drain",
         MapOp::PutBackend(..) => "backend",
         MapOp::PutSlots(..) => "slots",
@@ -161,6 +161,22 @@ fn a_service_that_is_gone_is_deleted_before_its_backends() {
     let plan = rig.plan(&remove("web"));
     assert_eq!(kinds(&plan), ["delete", "free", "free"]);
     assert_eq!(plan.removed.len(), 2);
+    let freed: Vec<(IpAddr, u16, u32)> = plan
+        .ops
+        .iter()
+        .filter_map(|op| match op {
+            MapOp::PutBackend(_, backend) => {
+                Some((backend.address.into(), backend.port, backend.service))
+            }
+            _ => None,
+        })
+        .collect();
+    let removed = plan.removed.iter().map(|one| (one.address, one.port, 0));
+    assert_eq!(
+        freed,
+        removed.collect::<Vec<_>>(),
+        "a program that has just chosen one still reads where it leads"
+    );
     assert_eq!(rig.plan(&remove("web")), Plan::default());
 }
 
@@ -311,7 +327,7 @@ fn a_change_writes_for_the_changed_service_only() {
         match op {
             MapOp::PutSlots(_, slots) => assert!(slots.iter().all(|slot| slot.service == id)),
             MapOp::PutService(_, service) => assert_eq!(service.id, id),
-            MapOp::PutBackend(_, backend) => assert_eq!(*backend, Backend::default()),
+            MapOp::PutBackend(_, backend) => assert_eq!(backend.service, 0),
             _ => panic!("{op:?}"),
         }
     }

@@ -159,7 +159,7 @@ impl Kernel {
         MapDump {
             services: self.services.iter().map(|(key, s)| (*key, *s)).collect(),
             slots: self.slots.clone(),
-            backends: backends.filter(|(_, b)| *b != Backend::default()).collect(),
+            backends: backends.filter(|(_, b)| b.service != 0).collect(),
             workloads: self.workloads.iter().map(|(a, id)| (*a, *id)).collect(),
         }
     }
