@@ -83,7 +83,7 @@ impl Backends for Table<u32, Backend> {
         self.value(&index)
             .ok()
             .flatten()
-            .filter(|backend| *backend != Backend::default())
+            .filter(|backend| backend.service != 0)
     }
 }
 
