@@ -733,6 +733,28 @@ fn a_flow_follows_its_backend_only_while_the_backend_is_the_service_s() {
 }
 
 #[test]
+fn datagrams_one_way_keep_both_ways_alive() {
+    let Some(bench) = Bench::or_skip() else {
+        return;
+    };
+    bench.set_nodes();
+    let [net, _] = families();
+    bench.serve(1, net.vip, net.far, 0);
+    let request = udp(net.client, net.vip, b"x");
+    let routed = bench.pass(Ingress, &request);
+    let sent = read(&bench.pass(Egress, &routed));
+    let answer = udp(net.far, sent.source, b"x");
+    let answered = udp(net.far, net.client, b"x");
+    let seen = |frame: &[u8]| bench.flow(frame, FlowKey::INGRESS).seen;
+    let (forward, back) = (seen(&request), seen(&answer));
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    bench.pass(Egress, &answered);
+    assert!(seen(&request) > forward, "only the backend sends");
+    bench.pass(Egress, &routed);
+    assert!(seen(&answer) > back, "only the client sends");
+}
+
+#[test]
 fn two_services_of_one_backend_do_not_mix_the_answers_to_one_client_port() {
     let Some(bench) = Bench::or_skip() else {
         return;

@@ -37,11 +37,17 @@ pub(super) fn follow(
             (*entry).flags = after;
         }
     }
+    if !report {
+        return;
+    }
+    if packet.protocol == Protocol::UDP && before & FlowValue::SOURCE != 0 {
+        keep_partner(packet, other, flow, now);
+    }
     // The two outer entries of a flow see the client's and the backend's packets; the inner two of
     // a masqueraded one would count them twice.
     let forward = before & FlowValue::FORWARD != 0;
     let reply = before & (FlowValue::SOURCE | FlowValue::MASQUERADED) == FlowValue::SOURCE;
-    if !report || packet.protocol != Protocol::TCP || !(forward || reply) {
+    if packet.protocol != Protocol::TCP || !(forward || reply) {
         return;
     }
     let client = if forward {
@@ -78,17 +84,33 @@ fn count_client(edge: *mut EdgeValue, bytes: u64, before: u16, after: u16) {
     }
 }
 
-/// The backend reset the connection: the client's entry learns of it, since the client may not say
-/// a word any more.
+/// The entry for packets the other way of one that replaces a packet's source: what it writes is
+/// where they come to.
 #[inline(always)]
-fn reset(edge: *mut EdgeValue, packet: &Packet, other: &mut FlowKey, flow: &FlowValue) {
+fn partner(packet: &Packet, other: &mut FlowKey, flow: &FlowValue) -> Option<*mut FlowValue> {
     address::copy(&mut other.source, &packet.destination);
     address::copy(&mut other.destination, &flow.address);
     other.source_port = packet.destination_port;
     other.destination_port = flow.port;
     other.protocol = packet.protocol;
     other.hook = FlowKey::INGRESS;
-    let Some(entry) = FLOWS.get_ptr_mut(&*other) else {
+    FLOWS.get_ptr_mut(&*other)
+}
+
+/// Datagrams that go one way only keep both ways alive.
+#[inline(always)]
+fn keep_partner(packet: &Packet, other: &mut FlowKey, flow: &FlowValue, now: u64) {
+    if let Some(entry) = partner(packet, other, flow) {
+        // SAFETY: a valid map value; a torn or lost write of a time is harmless.
+        unsafe { (*entry).seen = now };
+    }
+}
+
+/// The backend reset the connection: the client's entry learns of it, since the client may not say
+/// a word any more.
+#[inline(always)]
+fn reset(edge: *mut EdgeValue, packet: &Packet, other: &mut FlowKey, flow: &FlowValue) {
+    let Some(entry) = partner(packet, other, flow) else {
         return;
     };
     // SAFETY: valid map values; a lost update costs one count.
