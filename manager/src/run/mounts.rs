@@ -11,20 +11,25 @@ use std::{
 use anyhow::Context as _;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-/// Joins the mount namespace of process 1 if it has the same root directory and shows the same
-/// `directory`. In a container with its own root nothing is done. To be called while the process
-/// has one thread.
+/// Joins the mount namespace of process 1, or of the parent where that one may not be looked at,
+/// if it has the same root directory and shows the same `directory`. In a container with its own
+/// root nothing is done. To be called while the process has one thread.
 pub(crate) fn leave_private_namespace(directory: &Path) -> anyhow::Result<()> {
     let namespace = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/mnt"));
-    let (Ok(first), Ok(own)) = (namespace("1"), namespace("self")) else {
+    let parent = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().to_string());
+    let mut visible = ["1".to_owned()].into_iter().chain(parent);
+    let Some((outer, theirs)) = visible.find_map(|pid| Some((namespace(&pid).ok()?, pid))) else {
         return Ok(());
     };
-    if first == own || identity(Path::new("/proc/1/root")) != identity(Path::new("/")) {
+    let root = format!("/proc/{theirs}/root");
+    if namespace("self").is_ok_and(|own| own == outer)
+        || identity(Path::new(&root)) != identity(Path::new("/"))
+    {
         return Ok(());
     }
     let ours = fs::File::open("/proc/self/ns/mnt").context("cannot open this mount namespace")?;
-    let theirs =
-        fs::File::open("/proc/1/ns/mnt").context("cannot open the mount namespace of process 1")?;
+    let theirs = fs::File::open(format!("/proc/{theirs}/ns/mnt"))
+        .with_context(|| format!("cannot open the mount namespace of process {theirs}"))?;
     let here = env::current_dir().context("cannot tell the current directory")?;
     let before = identity(directory);
     enter(&theirs)?;

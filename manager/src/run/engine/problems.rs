@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use weft_abi::names::maps;
 use weft_lower::Shortage;
 use weft_model::{Origin, Problem, Severity};
 
@@ -25,11 +26,7 @@ impl Engine {
             line: 0,
             message: format!("cannot read the file: {reason}; what it held before stays in force"),
         }));
-        problems.extend(
-            self.shortages
-                .iter()
-                .map(|shortage| self.shortage(shortage)),
-        );
+        problems.extend(self.shortages());
         let before: BTreeSet<&Problem> = self.problems.iter().collect();
         for problem in problems.iter().filter(|problem| !before.contains(problem)) {
             let text = problem.to_string();
@@ -52,6 +49,23 @@ impl Engine {
         }
     }
 
+    /// What does not fit. Addresses without a name are one problem, however many they are.
+    fn shortages(&self) -> Vec<Problem> {
+        let of_address = |one: &&Shortage| matches!(one, Shortage::Workload { .. });
+        let others = self.shortages.iter().filter(|one| !of_address(one));
+        let mut problems: Vec<Problem> = others.map(|one| self.shortage(one)).collect();
+        let mut addresses = self.shortages.iter().filter(of_address);
+        if let Some(first) = addresses.next() {
+            let mut problem = self.shortage(first);
+            match addresses.count() {
+                0 => {}
+                more => problem.message += &format!(" (and for {more} more addresses)"),
+            }
+            problems.push(problem);
+        }
+        problems
+    }
+
     fn shortage(&self, shortage: &Shortage) -> Problem {
         let service = match shortage {
             Shortage::Service { service, .. } | Shortage::Frontend { service, .. } => {
@@ -69,13 +83,28 @@ impl Engine {
             },
             |service| service.origin.clone(),
         );
+        let (code, advice) = match shortage {
+            Shortage::Frontend { .. } => ("conflict", String::new()),
+            Shortage::Service { map, .. } | Shortage::Workload { map, .. } => {
+                ("map-full", larger(map))
+            }
+        };
         Problem {
             severity: Severity::Error,
-            code: "map-full",
+            code,
             line: origin.line,
             origin,
             path: String::new(),
-            message: shortage.to_string(),
+            message: format!("{shortage}{advice}"),
         }
     }
+}
+
+/// How a map is made larger.
+fn larger(map: &str) -> String {
+    let flag = match map {
+        maps::SERVICES | maps::SERVICE_STATE => "--max-services",
+        _ => "--max-backends",
+    };
+    format!(" ({flag}, which counts once `weft uninstall` has removed the pinned maps)")
 }
