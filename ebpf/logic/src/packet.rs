@@ -139,6 +139,8 @@ impl Packet {
 struct Next {
     protocol: u8,
     transport: u32,
+    /// The packet is a fragment that is not the first.
+    later: bool,
 }
 
 /// Reads the headers of an Ethernet frame whose EtherType (host order) the caller knows.
@@ -165,6 +167,9 @@ pub fn read(bytes: &(impl Bytes + ?Sized), ethertype: u16, packet: &mut Packet) 
     let next = addresses(bytes, ETHERNET, packet)?;
     packet.protocol = next.protocol;
     packet.transport = next.transport;
+    if next.later {
+        return later_fragment(bytes, packet);
+    }
     match next.protocol {
         Protocol::TCP => {
             let tcp: [u8; 14] = bytes.load(next.transport)?;
@@ -183,16 +188,22 @@ pub fn read(bytes: &(impl Bytes + ?Sized), ethertype: u16, packet: &mut Packet) 
             packet.payload = next.transport + 8;
             Some(())
         }
-        FRAGMENT => {
-            packet.source_port = (packet.identification >> 16) as u16;
-            packet.destination_port = packet.identification as u16;
-            packet.payload = next.transport;
-            Some(())
-        }
         IPPROTO_ICMP if !packet.v6 => quoted(bytes, packet),
         IPPROTO_ICMPV6 if packet.v6 => quoted(bytes, packet),
         _ => None,
     }
+}
+
+/// A fragment without ports.
+#[inline(always)]
+fn later_fragment(bytes: &(impl Bytes + ?Sized), packet: &mut Packet) -> Option<()> {
+    // All of the headers before it is there.
+    let _: [u8; 1] = bytes.load(packet.transport - 1)?;
+    packet.protocol = FRAGMENT;
+    packet.source_port = (packet.identification >> 16) as u16;
+    packet.destination_port = packet.identification as u16;
+    packet.payload = packet.transport;
+    Some(())
 }
 
 /// The packet quoted by an ICMP error.
@@ -210,7 +221,7 @@ fn quoted(bytes: &(impl Bytes + ?Sized), packet: &mut Packet) -> Option<()> {
     }
     packet.quoted = packet.transport + 8;
     let next = addresses(bytes, packet.quoted, packet)?;
-    if next.protocol != Protocol::TCP && next.protocol != Protocol::UDP {
+    if next.later || next.protocol != Protocol::TCP && next.protocol != Protocol::UDP {
         return None;
     }
     let ports: [u8; 4] = bytes.load(next.transport)?;
@@ -241,20 +252,18 @@ fn ipv4(bytes: &(impl Bytes + ?Sized), at: u32, packet: &mut Packet) -> Option<N
     let total = u16::from_be_bytes([header[2], header[3]]) as u32;
     packet.end = if total == 0 { 0 } else { at + total };
     let fragment = u16::from_be_bytes([header[6], header[7]]);
-    let mut protocol = header[9];
+    let later = fragment & 0x1fff != 0;
     // More fragments, or an offset.
     if fragment & 0x3fff != 0 {
         packet.fragmented = true;
         packet.identification = u16::from_be_bytes([header[4], header[5]]) as u32;
-        if fragment & 0x1fff != 0 {
-            protocol = FRAGMENT;
-        }
     }
     packet.source = Address::v4([header[12], header[13], header[14], header[15]]);
     packet.destination = Address::v4([header[16], header[17], header[18], header[19]]);
     Some(Next {
-        protocol,
+        protocol: header[9],
         transport: at + length,
+        later,
     })
 }
 
@@ -270,6 +279,7 @@ fn ipv6(bytes: &(impl Bytes + ?Sized), at: u32, packet: &mut Packet) -> Option<N
     packet.source.bytes = bytes.load(at + 8)?;
     packet.destination.bytes = bytes.load(at + 24)?;
     let mut transport = at + 40;
+    let mut later = false;
     let mut skipped = 0;
     while skipped < EXTENSIONS {
         match protocol {
@@ -289,11 +299,11 @@ fn ipv6(bytes: &(impl Bytes + ?Sized), at: u32, packet: &mut Packet) -> Option<N
                     packet.fragmented = true;
                     packet.identification = u32::from_be_bytes(identification);
                 }
+                protocol = next;
                 if offset & 0xfff8 != 0 {
-                    protocol = FRAGMENT;
+                    later = true;
                     break;
                 }
-                protocol = next;
             }
             _ => break,
         }
@@ -302,6 +312,7 @@ fn ipv6(bytes: &(impl Bytes + ?Sized), at: u32, packet: &mut Packet) -> Option<N
     Some(Next {
         protocol,
         transport,
+        later,
     })
 }
 
