@@ -1,10 +1,6 @@
 //! Backends that must not be chosen: terminating, none at all, full.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::disallowed_types,
-    reason = "a test's set-up may panic, and `at once` is a time"
-)]
+#![expect(clippy::disallowed_types, reason = "`at once` is a time")]
 
 use std::{
     io::{ErrorKind, Read, Write},

@@ -175,6 +175,7 @@ fn series_name_both_workloads_or_say_unknown_and_histograms_have_a_sample_of_eac
 }
 
 /// Has Prometheus's own parser read a scrape, where it is installed.
+#[expect(clippy::print_stdout, reason = "a part that is skipped says why")]
 fn read_by_prometheus(scrape: &str) {
     let script = "import sys\n\
                   try:\n  from prometheus_client.parser import text_string_to_metric_families\n\

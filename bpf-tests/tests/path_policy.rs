@@ -155,7 +155,7 @@ fn what_is_broken_is_named_and_everything_else_and_the_last_good_state_stay() {
     assert_eq!(problem["origin"]["kind"], "DestinationRule", "{problem}");
     served(1, "b1");
 
-    // A restart has no last good state of what is broken, and says so, but serves the rest.
+    // Mended, all of it.
     let good = service("web", 1, &[1, 2]).yaml();
     scene.write("web.yaml", &good);
     scene.write("more.yaml", &service("more", 2, &[2, 3]).yaml());
@@ -223,6 +223,52 @@ fn however_an_editor_writes_a_file_no_connection_fails() {
     let error = inside.run(|| connect(vip(1), SECOND)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NetworkUnreachable, "{error}");
     assert_eq!(ask_times(&inside, vip(2), 2).failed, 0);
+}
+
+#[test]
+fn a_directory_that_is_away_empties_nothing_and_one_in_its_place_is_watched() {
+    let Some(mut scene) = Scene::or_skip(3) else {
+        return;
+    };
+    let _servers: Vec<Http> = (1..=3).map(|number| scene.http(number)).collect();
+    scene.write("web.yaml", &service("web", 1, &[1]).yaml());
+    scene.start();
+    let inside = scene.inside();
+    let load = Load::start(&inside, vip(1), 1, Duration::from_millis(2));
+    let serves = |name: &str| {
+        wait_for("the edit", || {
+            ask_times(&inside, vip(1), 2).answered.get(name) == Some(&2)
+        });
+    };
+    let path = scene.policy().path().to_owned();
+    let away = path.with_extension("away");
+    fs::rename(&path, &away).unwrap();
+    // Longer than until the next look at the whole directory.
+    std::thread::sleep(6 * SECOND);
+    assert_eq!(ask_times(&inside, vip(1), 2).failed, 0);
+    assert!(scene.mesh().log().contains("stays in force"));
+
+    fs::create_dir(path.with_extension("next")).unwrap();
+    let yaml = service("web", 1, &[2]).yaml();
+    fs::write(path.with_extension("next").join("web.yaml"), yaml).unwrap();
+    fs::rename(path.with_extension("next"), &path).unwrap();
+    serves("b2");
+    // More edits than looks would find before the patience is over.
+    let mut edits = (1..=3).cycle().take(9);
+    let mut latest = 2;
+    wait_for("nine edits", || {
+        let name = format!("b{latest}");
+        if ask_times(&inside, vip(1), 1).answered.contains_key(&name) {
+            match edits.next() {
+                None => return true,
+                Some(next) => latest = next,
+            }
+            scene.write("web.yaml", &service("web", 1, &[latest]).yaml());
+        }
+        false
+    });
+    let outcome = load.stop();
+    assert_eq!(outcome.failed, 0, "{outcome:?}");
 }
 
 #[test]

@@ -3,7 +3,8 @@
 //! A file counts when it is closed after writing or moved into place, so that nobody's half-written
 //! file empties the mesh. A file that goes is missed only if it does not come back at once, as
 //! editors write: the old one away, the new one in. What events miss, a look at the whole
-//! directory every few seconds finds.
+//! directory every few seconds finds. While the directory itself cannot be read (renamed, or a file
+//! system not mounted) nothing is gone: the mesh goes on with what it has.
 
 use std::{
     collections::BTreeMap,
@@ -62,6 +63,9 @@ pub(crate) enum Content {
 /// Inode, size, and time of change: different when the file is.
 type Stamp = (u64, u64, i64, i64);
 
+/// Device and inode of a directory.
+type Identity = (u64, u64);
+
 /// Watches the directory.
 pub(crate) struct Source {
     directory: PathBuf,
@@ -71,7 +75,11 @@ pub(crate) struct Source {
     missing: BTreeMap<PathBuf, Duration>,
     events: mpsc::UnboundedReceiver<(Duration, Event)>,
     next_look: Duration,
-    _watcher: RecommendedWatcher,
+    watcher: RecommendedWatcher,
+    /// Which directory is watched; another one may take its name.
+    watched: Option<Identity>,
+    /// The directory could not be read at the last look.
+    lost: bool,
 }
 
 impl Source {
@@ -92,12 +100,14 @@ impl Source {
             .with_context(|| format!("cannot watch {}", directory.display()))?;
         Ok(Self {
             directory: directory.to_owned(),
+            watched: identity(&absolute),
             absolute,
             known: BTreeMap::new(),
             missing: BTreeMap::new(),
             events,
             next_look: now() + LOOK,
-            _watcher: watcher,
+            watcher,
+            lost: false,
         })
     }
 
@@ -105,7 +115,7 @@ impl Source {
     pub(crate) fn all(&mut self) -> Vec<Edit> {
         let at = now();
         let mut edits = Vec::new();
-        for (path, stamp) in self.list() {
+        for (path, stamp) in self.list().unwrap_or_default() {
             self.known.insert(path.clone(), stamp);
             edits.push(read(&path, at));
         }
@@ -188,7 +198,9 @@ impl Source {
 
     /// Looks at the whole directory.
     fn look(&mut self, at: Duration) -> Vec<Edit> {
-        let present = self.list();
+        let Some(present) = self.find(at) else {
+            return Vec::new();
+        };
         let mut edits = Vec::new();
         if at >= self.next_look {
             self.next_look = at + LOOK;
@@ -230,11 +242,40 @@ impl Source {
         edits
     }
 
-    fn list(&self) -> BTreeMap<PathBuf, Stamp> {
+    /// All files, unless the directory is not there. One that came in its place is watched.
+    fn find(&mut self, at: Duration) -> Option<BTreeMap<PathBuf, Stamp>> {
+        let watched = identity(&self.absolute);
+        if watched.is_some() && watched != self.watched {
+            // What the old one would still tell is of no interest; it may be gone as well.
+            drop(self.watcher.unwatch(&self.absolute));
+            match self.watcher.watch(&self.absolute, RecursiveMode::Recursive) {
+                Ok(()) => self.watched = watched,
+                Err(error) => tracing::error!("cannot watch the new directory: {error}"),
+            }
+        }
+        let present = self.list();
+        match &present {
+            Ok(_) => self.lost = false,
+            Err(error) => {
+                if !std::mem::replace(&mut self.lost, true) {
+                    let directory = self.directory.display();
+                    tracing::error!(
+                        "cannot read {directory}: {error}; what it held stays in force"
+                    );
+                }
+                self.missing.clear();
+                self.next_look = at + UNSETTLED;
+            }
+        }
+        present.ok()
+    }
+
+    fn list(&self) -> io::Result<BTreeMap<PathBuf, Stamp>> {
         let mut files = BTreeMap::new();
-        let mut directories = vec![self.directory.clone()];
-        while let Some(directory) = directories.pop() {
-            for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
+        let mut directories = Vec::new();
+        let mut entries = fs::read_dir(&self.directory)?;
+        loop {
+            for entry in entries.flatten() {
                 let path = entry.path();
                 if is_hidden(&path) {
                     continue;
@@ -247,8 +288,15 @@ impl Source {
                     files.insert(path, stamp);
                 }
             }
+            entries = loop {
+                match directories.pop() {
+                    None => return Ok(files),
+                    // Gone since it was listed, and what was in it as well.
+                    Some(gone) if !gone.is_dir() => {}
+                    Some(directory) => break fs::read_dir(directory)?,
+                }
+            };
         }
-        files
     }
 }
 
@@ -274,6 +322,11 @@ fn is_policy(path: &Path) -> bool {
 fn is_hidden(path: &Path) -> bool {
     path.file_name()
         .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
+}
+
+fn identity(directory: &Path) -> Option<Identity> {
+    let metadata = fs::metadata(directory).ok()?;
+    Some((metadata.dev(), metadata.ino()))
 }
 
 fn stamp(path: &Path) -> Option<Stamp> {
