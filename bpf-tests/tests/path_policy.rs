@@ -287,7 +287,7 @@ fn a_full_map_is_reported_and_the_last_good_state_is_kept() {
         (all, errors) = problems(&mut scene);
         !all.is_empty()
     });
-    let text = Value::from(all.clone()).to_string();
+    let text = Value::from(all).to_string();
     assert!(
         errors && text.contains("BACKENDS") && text.contains("many"),
         "{text}"
