@@ -1,5 +1,7 @@
 //! The object in the hands of others: what bpftool makes of it.
 
+#![expect(clippy::unwrap_used, reason = "a test's set-up may panic")]
+
 use std::{path::Path, process::Command};
 
 use weft_testkit::Rig;

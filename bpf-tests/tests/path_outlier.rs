@@ -1,7 +1,5 @@
 //! Outlier detection from what the kernel sees: refused connects and resets before an answer.
 
-#![expect(clippy::unwrap_used, reason = "a test's set-up may panic")]
-
 use std::{collections::BTreeMap, io::Write, net::SocketAddr, time::Duration};
 
 use bpf_tests::{

@@ -155,6 +155,13 @@ fn what_is_broken_is_named_and_everything_else_and_the_last_good_state_stay() {
     assert_eq!(problem["origin"]["kind"], "DestinationRule", "{problem}");
     served(1, "b1");
 
+    // A manager that starts with all this goes on with what an earlier one had taken.
+    scene.mesh().kill().unwrap();
+    scene.mesh().restart().unwrap();
+    assert!(problems(&mut scene).1);
+    served(1, "b1");
+    served(2, "b2");
+
     // Mended, all of it.
     let good = service("web", 1, &[1, 2]).yaml();
     scene.write("web.yaml", &good);

@@ -67,7 +67,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "ADDR:PORT")]
     pub(crate) admin: Option<SocketAddr>,
 
-    /// State directory: pins, admin socket, lock, names
+    /// State directory: pins, admin socket, lock, names, the last good text of each file
     /// [default: /run/weft/default for the root cgroup, else one named after the cgroup]
     #[arg(long, value_name = "DIR")]
     pub(crate) state: Option<PathBuf>,

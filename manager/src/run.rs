@@ -38,6 +38,7 @@ use weft_loader::{Events, Lock, Options, Plane, TraceLog};
 use weft_lower::Capacity;
 use weft_telemetry::{Build, Metrics};
 
+pub(crate) use self::engine::accepted::FOLDER as ACCEPTED;
 use self::{
     canary::Canary,
     engine::{Engine, Settings},

@@ -10,6 +10,7 @@ use weft_loader::Lock;
 use crate::{
     args::UninstallArgs,
     cmd::{instance, output},
+    run::ACCEPTED,
 };
 
 /// How long a manager has to end.
@@ -33,6 +34,7 @@ pub(crate) fn run(args: &UninstallArgs) -> anyhow::Result<ExitCode> {
     for file in ["names.json", "names.json.new", "admin.sock"] {
         drop(fs::remove_file(state.join(file)));
     }
+    drop(fs::remove_dir_all(state.join(ACCEPTED)));
     // Only if empty: it may hold what is not ours.
     drop(fs::remove_dir(&state));
     if args.instance.state.is_none() {

@@ -3,6 +3,8 @@
 //! Every edit goes all the way before the next is looked at, and writes only what it changed. What
 //! cannot be taken leaves what was good in force and is a problem until it is mended.
 
+pub(crate) mod accepted;
+
 mod problems;
 
 use std::{
@@ -22,6 +24,7 @@ use weft_lower::{Capacity, MapOp, OutlierDetector, Plan, Planner, Registry, Shor
 use weft_model::{Change, Mesh, Problem, Protocol, ServiceName};
 use weft_telemetry::{Metrics, RecentEvents};
 
+use self::accepted::Accepted;
 use super::{
     Config,
     node::Addresses,
@@ -69,11 +72,21 @@ pub(crate) struct Applied {
     pub(crate) writes: u64,
 }
 
+/// Edits that the store has taken in.
+struct Taken {
+    changed: BTreeSet<ObjectKey>,
+    /// Files with their texts.
+    texts: Vec<(String, String)>,
+    /// When the first of them was noticed.
+    since: Duration,
+}
+
 /// All state of the manager that policy decides.
 pub(crate) struct Engine {
     settings: Settings,
     plane: Arc<Plane>,
     store: Store,
+    accepted: Accepted,
     compiler: Compiler,
     pub(crate) planner: Planner,
     pub(crate) detector: OutlierDetector,
@@ -102,6 +115,7 @@ impl Engine {
         let addresses = Addresses::read(&settings.interfaces);
         Self {
             planner: Planner::new(settings.capacity),
+            accepted: Accepted::new(&settings.state),
             settings,
             plane,
             store: Store::default(),
@@ -157,9 +171,10 @@ impl Engine {
 
     /// Takes all files, and makes the maps hold what they say and nothing else.
     pub(crate) fn start(&mut self, edits: Vec<Edit>) {
-        let changed = self.take(edits).0;
-        self.compiler
-            .update(&self.store, &changed.into_iter().collect::<Vec<_>>());
+        let texts = self.take(edits).texts;
+        self.recall(&texts);
+        let keys: Vec<ObjectKey> = self.store.keys().cloned().collect();
+        self.compiler.update(&self.store, &keys);
         self.write_node_addresses();
         let facts = self
             .addresses
@@ -169,26 +184,38 @@ impl Engine {
         self.execute(plan, &services, None);
         self.restore_ejections();
         self.gather_problems();
+        self.accepted
+            .forget_others(self.store.files().map(|file| &**file));
+        self.keep(&texts);
     }
 
     /// Takes edits of files.
     pub(crate) fn edit(&mut self, edits: Vec<Edit>) {
-        let (changed, since) = self.take(edits);
-        let changed: Vec<ObjectKey> = changed.into_iter().collect();
+        let taken = self.take(edits);
+        let changed: Vec<ObjectKey> = taken.changed.into_iter().collect();
         let change = self.compiler.update(&self.store, &changed);
-        self.apply(&change, Some(since));
+        self.apply(&change, Some(taken.since));
         self.gather_problems();
+        self.keep(&taken.texts);
     }
 
-    fn take(&mut self, edits: Vec<Edit>) -> (BTreeSet<ObjectKey>, Duration) {
+    fn take(&mut self, edits: Vec<Edit>) -> Taken {
         let mut changed = BTreeSet::new();
+        let mut texts = Vec::new();
         let mut since = now();
         for edit in edits {
             since = since.min(edit.at);
             self.unreadable.remove(&edit.file);
             let outcome = match edit.content {
-                Content::Text(text) => self.store.put_file(&edit.file, &text),
-                Content::Gone => self.store.remove_file(&edit.file),
+                Content::Text(text) => {
+                    let outcome = self.store.put_file(&edit.file, &text);
+                    texts.push((edit.file, text));
+                    outcome
+                }
+                Content::Gone => {
+                    self.accepted.forget(&edit.file);
+                    self.store.remove_file(&edit.file)
+                }
                 Content::Unreadable(reason) => {
                     self.unreadable.insert(edit.file, reason);
                     continue;
@@ -196,7 +223,11 @@ impl Engine {
             };
             changed.extend(outcome.changed);
         }
-        (changed, since)
+        Taken {
+            changed,
+            texts,
+            since,
+        }
     }
 
     fn apply(&mut self, change: &Change, since: Option<Duration>) {
