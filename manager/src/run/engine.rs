@@ -20,7 +20,9 @@ use weft_abi::SocketRecord;
 use weft_api::{ObjectKey, Store};
 use weft_compiler::Compiler;
 use weft_loader::Plane;
-use weft_lower::{Capacity, MapOp, OutlierDetector, Plan, Planner, Registry, Shortage, canary_ops};
+use weft_lower::{
+    Capacity, MapOp, NodeFacts, OutlierDetector, Plan, Planner, Registry, Shortage, canary_ops,
+};
 use weft_model::{Change, Mesh, Problem, Protocol, ServiceName};
 use weft_telemetry::{Metrics, RecentEvents};
 
@@ -176,9 +178,7 @@ impl Engine {
         let keys: Vec<ObjectKey> = self.store.keys().cloned().collect();
         self.compiler.update(&self.store, &keys);
         self.write_node_addresses();
-        let facts = self
-            .addresses
-            .facts(&self.settings.node, self.compiler.mesh());
+        let facts = self.node_facts();
         let plan = self.planner.plan_full(self.compiler.mesh(), &facts, now());
         let services: Vec<ServiceName> = self.compiler.mesh().services.keys().cloned().collect();
         self.execute(plan, &services, None);
@@ -231,9 +231,7 @@ impl Engine {
     }
 
     fn apply(&mut self, change: &Change, since: Option<Duration>) {
-        let facts = self
-            .addresses
-            .facts(&self.settings.node, self.compiler.mesh());
+        let facts = self.node_facts();
         let plan = self.planner.plan(change, &facts, now());
         let services: Vec<ServiceName> = change
             .services
@@ -330,9 +328,7 @@ impl Engine {
         };
         self.planner = Planner::new(self.settings.capacity);
         self.planner.adopt(dump, registry);
-        let facts = self
-            .addresses
-            .facts(&self.settings.node, self.compiler.mesh());
+        let facts = self.node_facts();
         let plan = self.planner.plan_full(self.compiler.mesh(), &facts, now());
         let services: Vec<ServiceName> = self.compiler.mesh().services.keys().cloned().collect();
         self.execute(plan, &services, None);
@@ -415,6 +411,12 @@ impl Engine {
             Ok(()) => self.saved_revision = Some(registry.revision()),
             Err(error) => tracing::error!("cannot save names to {}: {error}", path.display()),
         }
+    }
+
+    /// What this node is.
+    pub(crate) fn node_facts(&self) -> NodeFacts {
+        self.addresses
+            .facts(&self.settings.node, self.compiler.mesh())
     }
 
     /// What the policy means now.

@@ -1,18 +1,15 @@
 //! One service as configured and as the kernel has it.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
     time::Duration,
 };
 
-use weft_abi::{Backend, Scope, ServiceKey, ServiceState};
-use weft_admin::{
-    EndpointReport, EndpointState, FrontendReport, Origin, OutlierReport, PoolReport, PortReport,
-    ServiceReport, ServiceSummary,
-};
+use weft_abi::{Backend, Scope, ServiceState};
+use weft_admin::{EndpointReport, EndpointState, PoolReport, ServiceReport, ServiceSummary};
 use weft_lower::{BackendView, PoolView};
-use weft_model::{Balancing, Distribution, Endpoint, FrontendKind, Port, Service, TrafficPolicy};
+use weft_model::{Endpoint, Port, Service};
 
 use super::States;
 use crate::run::{Shared, engine::Engine, now};
@@ -25,27 +22,7 @@ pub(crate) fn summary(
     service: &Service,
 ) -> ServiceSummary {
     let time = now();
-    let mut summary = ServiceSummary {
-        namespace: service.name.namespace.to_string(),
-        name: service.short_name.to_string(),
-        hostname: service.name.hostname.to_string(),
-        addresses: service
-            .frontends
-            .iter()
-            .map(|f| f.address.to_string())
-            .collect(),
-        ports: service
-            .ports
-            .iter()
-            .map(|port| format!("{}/{}", port.number, port.protocol))
-            .collect(),
-        ..ServiceSummary::default()
-    };
-    let configured = service.ports.iter().flat_map(|port| &port.endpoints);
-    let configured: BTreeSet<SocketAddr> = configured
-        .map(|endpoint| SocketAddr::new(endpoint.address, endpoint.port))
-        .collect();
-    summary.endpoints = configured.len() as u64;
+    let mut summary = ServiceSummary::configured(service);
     let mut ready: BTreeSet<SocketAddr> = BTreeSet::new();
     for pool in engine.planner.pools_of(&service.name) {
         for backend in pool.backends() {
@@ -64,20 +41,11 @@ pub(crate) fn summary(
         let state = service_state(shared, pool.id);
         summary.refused += state.no_backend + state.over_limit;
     }
-    if service.frontends.is_empty() {
-        // A headless service: clients dial its endpoints, the kernel has no pool.
-        ready = usable(service);
+    // A headless service has no pool: its ready endpoints are those of the configuration.
+    if !service.frontends.is_empty() {
+        summary.ready = ready.len() as u64;
     }
-    summary.ready = ready.len() as u64;
     summary
-}
-
-fn usable(service: &Service) -> BTreeSet<SocketAddr> {
-    let endpoints = service.ports.iter().flat_map(|port| &port.endpoints);
-    let usable = endpoints.filter(|endpoint| endpoint.ready && !endpoint.terminating);
-    usable
-        .map(|endpoint| SocketAddr::new(endpoint.address, endpoint.port))
-        .collect()
 }
 
 /// Everything.
@@ -87,118 +55,37 @@ pub(crate) fn report(
     states: &States,
     service: &Service,
 ) -> ServiceReport {
-    let origin = &service.origin;
-    let ports = service
-        .ports
-        .iter()
-        .map(|port| port_report(shared, engine, states, service, port));
-    ServiceReport {
-        namespace: service.name.namespace.to_string(),
-        name: service.short_name.to_string(),
-        hostname: service.name.hostname.to_string(),
-        origin: Origin {
-            kind: origin.kind.to_string(),
-            namespace: origin.namespace.to_string(),
-            name: origin.name.to_string(),
-            file: origin.file.to_string(),
-            line: origin.line,
-        },
-        frontends: frontends(engine, service),
-        affinity_seconds: service.session_affinity.map(|timeout| timeout.as_secs()),
-        internal_policy: policy(service.internal_policy).to_owned(),
-        external_policy: policy(service.external_policy).to_owned(),
-        distribution: match service.distribution {
-            Distribution::Any => "any",
-            Distribution::PreferSameZone => "PreferSameZone",
-            Distribution::PreferSameNode => "PreferSameNode",
-        }
-        .to_owned(),
-        ports: ports.collect(),
-    }
-}
-
-fn frontends(engine: &Engine, service: &Service) -> Vec<FrontendReport> {
-    let entries: Vec<(ServiceKey, u32)> = engine
+    let mut report = ServiceReport::configured(service, &engine.node_facts().addresses);
+    let pools: BTreeMap<(String, u16, bool), u32> = engine
         .planner
         .frontends_of(&service.name)
         .filter(|(key, _)| key.scope == Scope::SOCKET)
-        .map(|(key, entry)| (key, entry.id))
-        .collect();
-    let mut frontends: Vec<FrontendReport> = entries
-        .into_iter()
-        .map(|(key, pool)| {
-            let address = IpAddr::from(key.address);
-            FrontendReport {
-                address: address.to_string(),
-                port: key.port,
-                protocol: if key.protocol == weft_abi::Protocol::UDP {
-                    "UDP"
-                } else {
-                    "TCP"
-                }
-                .to_owned(),
-                kind: kind(service, address).to_owned(),
-                pool,
-            }
+        .map(|(key, entry)| {
+            let address = IpAddr::from(key.address).to_string();
+            let is_udp = key.protocol == weft_abi::Protocol::UDP;
+            ((address, key.port, is_udp), entry.id)
         })
         .collect();
-    frontends.sort_by(|a, b| (&a.kind, &a.address, a.port).cmp(&(&b.kind, &b.address, b.port)));
-    frontends
-}
-
-fn kind(service: &Service, address: IpAddr) -> &'static str {
-    let frontend = service
-        .frontends
-        .iter()
-        .find(|frontend| frontend.address == address);
-    match frontend.map(|frontend| frontend.kind) {
-        Some(FrontendKind::Cluster) => "cluster",
-        Some(FrontendKind::External) => "external",
-        Some(FrontendKind::LoadBalancer) => "loadBalancer",
-        None => "nodePort",
+    for frontend in &mut report.frontends {
+        let key = (
+            frontend.address.clone(),
+            frontend.port,
+            frontend.protocol == "UDP",
+        );
+        frontend.pool = pools.get(&key).copied().unwrap_or(0);
     }
-}
-
-fn policy(policy: TrafficPolicy) -> &'static str {
-    match policy {
-        TrafficPolicy::Cluster => "Cluster",
-        TrafficPolicy::Local => "Local",
-    }
-}
-
-fn port_report(
-    shared: &Shared,
-    engine: &Engine,
-    states: &States,
-    service: &Service,
-    port: &Port,
-) -> PortReport {
-    let of_port = |pool: &PoolView<'_>| {
-        pool.name()
-            .is_some_and(|name| name.key.port == port.number && name.key.protocol == port.protocol)
-    };
-    let pools = engine.planner.pools_of(&service.name).filter(of_port);
-    PortReport {
-        number: port.number,
-        name: port.name.to_string(),
-        protocol: port.protocol.to_string(),
-        balancing: match port.balancing {
-            Balancing::RoundRobin => "round robin",
-            Balancing::Random => "random",
-            Balancing::LeastConnections => "least connections",
-            Balancing::SourceHash { .. } => "source hash",
-        }
-        .to_owned(),
-        max_connections: port.max_connections,
-        outlier: port.outlier.map(|outlier| OutlierReport {
-            consecutive_failures: outlier.consecutive_failures,
-            base_ejection_seconds: outlier.base_ejection.as_secs_f64(),
-            max_ejection_percent: outlier.max_ejection_percent,
-        }),
-        pools: pools
+    for (port, described) in service.ports.iter().zip(&mut report.ports) {
+        let of_port = |pool: &PoolView<'_>| {
+            pool.name().is_some_and(|name| {
+                name.key.port == port.number && name.key.protocol == port.protocol
+            })
+        };
+        let pools = engine.planner.pools_of(&service.name).filter(of_port);
+        described.pools = pools
             .map(|pool| pool_report(shared, states, port, pool))
-            .collect(),
+            .collect();
     }
+    report
 }
 
 fn pool_report(shared: &Shared, states: &States, port: &Port, pool: PoolView<'_>) -> PoolReport {
