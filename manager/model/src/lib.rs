@@ -12,6 +12,8 @@ pub mod workload;
 
 pub mod origin;
 
+pub mod route;
+
 mod mesh;
 
 pub use mesh::{Change, Mesh, Node};

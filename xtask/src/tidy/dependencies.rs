@@ -14,7 +14,7 @@ struct Row {
     outside: &'static [&'static str],
 }
 
-const TABLE: [Row; 14] = [
+const TABLE: [Row; 15] = [
     Row {
         name: "weft-abi",
         ours: &[],
@@ -53,6 +53,11 @@ const TABLE: [Row; 14] = [
         name: "weft-compiler",
         ours: &["weft-api", "weft-model"],
         outside: &[],
+    },
+    Row {
+        name: "weft-decision",
+        ours: &["weft-logic", "weft-model"],
+        outside: &["ipnet", "regex", "serde", "serde_json"],
     },
     Row {
         name: "weft-lower",
@@ -107,6 +112,7 @@ const TABLE: [Row; 14] = [
             "weft-admin",
             "weft-api",
             "weft-compiler",
+            "weft-decision",
             "weft-loader",
             "weft-lower",
             "weft-model",

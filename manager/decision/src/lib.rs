@@ -1,0 +1,10 @@
+//! What happens to a request or connection: pure functions over the model, the same for the proxy
+//! and for commands that explain. No socket, no clock, no randomness: where chance decides, all
+//! outcomes are given with their shares.
+//!
+//! Reading order: [`request`] (who asks for what), [`router`] (route tables made ready, and the
+//! decision), [`matching`] (when a rule fits), [`rewriting`] (paths and Locations).
+
+#![forbid(unsafe_code)]
+
+pub mod request;
