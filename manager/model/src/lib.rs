@@ -14,6 +14,8 @@ pub mod origin;
 
 pub mod route;
 
+pub mod policy;
+
 mod mesh;
 
 pub use mesh::{Change, Mesh, Node};
