@@ -3,8 +3,20 @@
 //! outcomes are given with their shares.
 //!
 //! Reading order: [`request`] (who asks for what), [`router`] (route tables made ready, and the
-//! decision), [`matching`] (when a rule fits), [`rewriting`] (paths and Locations).
+//! decision), `index` and `matching` (which rule fits), [`rewriting`] (paths and Locations).
 
 #![forbid(unsafe_code)]
 
 pub mod request;
+
+pub mod router;
+
+mod index;
+
+mod matching;
+
+pub mod rewriting;
+
+pub use request::{Client, Connection, Request};
+pub use rewriting::Location;
+pub use router::{HttpAnswer, HttpDecision, Router, StreamAnswer, StreamDecision};

@@ -33,12 +33,15 @@ pub use stream::{StreamMatch, StreamRoute};
 
 use crate::{Origin, ServiceName};
 
+/// Tables of one host, for different clients and ports.
+pub type HostTables = Arc<[Arc<HostTable>]>;
+
 /// All route tables.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct RouteTables {
     /// For clients inside the mesh. Of the tables of one host, the first that is visible to the
     /// client and has rules for the port decides; without one the service itself is meant.
-    pub mesh: BTreeMap<HostPattern, Arc<[Arc<HostTable>]>>,
+    pub mesh: BTreeMap<HostPattern, HostTables>,
     /// For traffic that arrives at a gateway.
     pub gateways: BTreeMap<GatewayName, Arc<Gateway>>,
     /// What DestinationRules say of a service, in order: the first that holds for the client counts.
@@ -49,7 +52,7 @@ pub struct RouteTables {
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct RouteChange {
     /// Hosts whose tables are new or different (`Some`), or gone (`None`), each at most once.
-    pub mesh: Vec<(HostPattern, Option<Arc<[Arc<HostTable>]>>)>,
+    pub mesh: Vec<(HostPattern, Option<HostTables>)>,
     /// Gateways new or different (`Some`), or gone (`None`), each at most once.
     pub gateways: Vec<(GatewayName, Option<Arc<Gateway>>)>,
     /// Services whose policies are new or different (`Some`), or gone (`None`), each at most once.
