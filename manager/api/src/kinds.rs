@@ -1,12 +1,18 @@
 //! The kinds that are read, one file each, and the one table that lists them.
 
+pub(crate) mod authorization_policy;
 pub(crate) mod destination_rule;
 pub(crate) mod endpoint_slice;
+pub mod istio_gateway;
 pub(crate) mod namespace;
 pub(crate) mod node;
+pub(crate) mod peer_authentication;
 pub(crate) mod pod;
+pub(crate) mod request_authentication;
+pub(crate) mod scope;
 pub(crate) mod service;
 pub(crate) mod service_entry;
+pub mod virtual_service;
 
 use std::fmt;
 
@@ -34,6 +40,16 @@ pub enum Kind {
     ServiceEntry,
     /// Istio, `networking.istio.io`.
     DestinationRule,
+    /// Istio, `networking.istio.io`.
+    VirtualService,
+    /// `Gateway` of Istio, `networking.istio.io`.
+    IstioGateway,
+    /// Istio, `security.istio.io`.
+    PeerAuthentication,
+    /// Istio, `security.istio.io`.
+    RequestAuthentication,
+    /// Istio, `security.istio.io`.
+    AuthorizationPolicy,
 }
 
 impl Kind {
@@ -77,6 +93,11 @@ pub enum Resource {
     EndpointSlice(EndpointSlice),
     ServiceEntry(Box<ServiceEntry>),
     DestinationRule(Box<DestinationRule>),
+    VirtualService(Box<virtual_service::VirtualService>),
+    IstioGateway(Box<istio_gateway::IstioGateway>),
+    PeerAuthentication(Box<peer_authentication::PeerAuthentication>),
+    RequestAuthentication(Box<request_authentication::RequestAuthentication>),
+    AuthorizationPolicy(Box<authorization_policy::AuthorizationPolicy>),
 }
 
 /// How a kind is read.
@@ -88,7 +109,7 @@ pub(crate) struct Registration {
     pub(crate) versions: &'static [&'static str],
     pub(crate) is_cluster_scoped: bool,
     pub(crate) name_syntax: NameSyntax,
-    pub(crate) read: fn(&Value, &Metadata, &mut Reading<'_>) -> Option<Resource>,
+    pub(crate) read: Read,
 }
 
 /// What `metadata.name` may be.
@@ -112,6 +133,39 @@ impl fmt::Display for NameSyntax {
 }
 
 const ISTIO_NETWORKING: &[&str] = &["v1alpha3", "v1beta1", "v1"];
+
+type Read = fn(&Value, &Metadata, &mut Reading<'_>) -> Option<Resource>;
+
+/// A kind whose objects have namespaces and whose names are subdomains.
+const fn namespaced(
+    kind: Kind,
+    name: &'static str,
+    group: &'static str,
+    versions: &'static [&'static str],
+    read: Read,
+) -> Registration {
+    Registration {
+        kind,
+        name,
+        group,
+        versions,
+        is_cluster_scoped: false,
+        name_syntax: NameSyntax::Subdomain,
+        read,
+    }
+}
+
+/// A kind of Istio's networking group.
+const fn networking(kind: Kind, name: &'static str, read: Read) -> Registration {
+    namespaced(kind, name, "networking.istio.io", ISTIO_NETWORKING, read)
+}
+
+const ISTIO_SECURITY: &[&str] = &["v1beta1", "v1"];
+
+/// A kind of Istio's security group.
+const fn security(kind: Kind, name: &'static str, read: Read) -> Registration {
+    namespaced(kind, name, "security.istio.io", ISTIO_SECURITY, read)
+}
 
 /// Every kind that is read.
 pub(crate) static KINDS: &[Registration] = &[
@@ -160,24 +214,33 @@ pub(crate) static KINDS: &[Registration] = &[
         name_syntax: NameSyntax::Subdomain,
         read: endpoint_slice::read,
     },
-    Registration {
-        kind: Kind::ServiceEntry,
-        name: "ServiceEntry",
-        group: "networking.istio.io",
-        versions: ISTIO_NETWORKING,
-        is_cluster_scoped: false,
-        name_syntax: NameSyntax::Subdomain,
-        read: service_entry::read,
-    },
-    Registration {
-        kind: Kind::DestinationRule,
-        name: "DestinationRule",
-        group: "networking.istio.io",
-        versions: ISTIO_NETWORKING,
-        is_cluster_scoped: false,
-        name_syntax: NameSyntax::Subdomain,
-        read: destination_rule::read,
-    },
+    networking(Kind::ServiceEntry, "ServiceEntry", service_entry::read),
+    networking(
+        Kind::DestinationRule,
+        "DestinationRule",
+        destination_rule::read,
+    ),
+    networking(
+        Kind::VirtualService,
+        "VirtualService",
+        virtual_service::read,
+    ),
+    networking(Kind::IstioGateway, "Gateway", istio_gateway::read),
+    security(
+        Kind::PeerAuthentication,
+        "PeerAuthentication",
+        peer_authentication::read,
+    ),
+    security(
+        Kind::RequestAuthentication,
+        "RequestAuthentication",
+        request_authentication::read,
+    ),
+    security(
+        Kind::AuthorizationPolicy,
+        "AuthorizationPolicy",
+        authorization_policy::read,
+    ),
 ];
 
 /// How a group and kind are read.
@@ -202,6 +265,8 @@ mod tests {
             EndpointSlice,
             ServiceEntry,
             DestinationRule,
+            VirtualService,
+            IstioGateway,
         ] {
             assert_eq!(
                 KINDS.iter().filter(|entry| entry.kind == kind).count(),

@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+mod base64;
 mod decode;
 mod document;
 mod intern;
@@ -15,19 +16,29 @@ mod labels;
 mod object;
 mod path;
 mod problem;
+mod proto;
 mod store;
 mod syntax;
 mod yaml;
 
 pub use kinds::{
     Kind, Resource,
+    authorization_policy::{
+        Action, AuthorizationCondition, AuthorizationOperation, AuthorizationPolicy,
+        AuthorizationRule, AuthorizationSource, Values,
+    },
     destination_rule::{DestinationRule, LoadBalancing, OutlierDetection, Policy},
     endpoint_slice::{Conditions, Endpoint, EndpointSlice, Hints, SlicePort},
+    istio_gateway,
     namespace::Namespace,
     node::Node,
+    peer_authentication::{MtlsMode, PeerAuthentication},
     pod::{ContainerPort, Owner, Phase, Pod},
+    request_authentication::{JwtRule, RequestAuthentication},
+    scope::{PolicyScope, TargetKind, TargetRef},
     service::{Service, ServicePort, ServiceType, TargetPort, TrafficPolicy},
     service_entry::{EntryEndpoint, EntryPort, ServiceEntry},
+    virtual_service,
 };
 pub use labels::Labels;
 pub use object::{Object, ObjectKey};

@@ -197,7 +197,6 @@ impl Compiler {
         for key in changed {
             let object = store.object(key).map(|object| &**object);
             match key.kind {
-                Kind::Node | Kind::Pod => {}
                 Kind::Namespace => {
                     let inside = self.notes.keys().filter(|name| name.namespace == key.name);
                     dirty.extend(inside.cloned());
@@ -216,6 +215,8 @@ impl Compiler {
                         dirty.extend(self.index.named(&host).cloned());
                     }
                 }
+                // Nothing of a service's endpoints depends on the others.
+                _ => {}
             }
         }
     }
