@@ -17,6 +17,21 @@ mod matching;
 
 pub mod rewriting;
 
+pub mod subject;
+
+pub mod authorize;
+
+pub mod path;
+
+pub mod mtls;
+
+pub mod jwt;
+
+pub use authorize::{Attributes, HttpAttributes, Layer, Verdict, authorize};
+pub use jwt::{Authentication, KeySet, TokenRequest, authenticate};
+pub use mtls::{MtlsDecision, mtls};
+pub use path::Normalization;
 pub use request::{Client, Connection, Request};
 pub use rewriting::Location;
 pub use router::{HttpAnswer, HttpDecision, Router, StreamAnswer, StreamDecision};
+pub use subject::{GatewaySubject, Subject};
