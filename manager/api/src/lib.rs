@@ -27,7 +27,7 @@ pub use kinds::{
         Action, AuthorizationCondition, AuthorizationOperation, AuthorizationPolicy,
         AuthorizationRule, AuthorizationSource, Values,
     },
-    destination_rule::{DestinationRule, LoadBalancing, OutlierDetection, Policy},
+    destination_rule::{DestinationRule, LoadBalancing, OutlierDetection, Policy, Subset, traffic},
     endpoint_slice::{Conditions, Endpoint, EndpointSlice, Hints, SlicePort},
     istio_gateway,
     namespace::Namespace,

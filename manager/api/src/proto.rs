@@ -62,6 +62,15 @@ impl Percent {
         }
     }
 
+    fn of(percent: f64) -> Self {
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "what is too large saturates"
+        )]
+        let millionths = (percent * 10_000.0).round() as i64;
+        Self { millionths }
+    }
+
     /// How many of a million, 0 to 1,000,000.
     pub fn millionths(self) -> u32 {
         u32::try_from(self.millionths.clamp(0, 1_000_000)).unwrap_or(0)
@@ -81,13 +90,7 @@ impl<'de> Deserialize<'de> for Percent {
             #[serde(default)]
             value: f64,
         }
-        let value = Written::deserialize(deserializer)?.value;
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "what is too large saturates"
-        )]
-        let millionths = (value * 10_000.0).round() as i64;
-        Ok(Self { millionths })
+        Ok(Self::of(Written::deserialize(deserializer)?.value))
     }
 }
 
@@ -122,6 +125,21 @@ pub(crate) fn duration_or_zero<'de, D: Deserializer<'de>>(
         None => Err(D::Error::custom(format_args!(
             "{text:?} is not a duration; write 1h, 1m, 1s or 1ms"
         ))),
+    }
+}
+
+/// A share as a plain number, 0 to 100.
+pub(crate) fn percent_number<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<Percent>, D::Error> {
+    let Some(value) = Option::<f64>::deserialize(from)? else {
+        return Ok(None);
+    };
+    if (0.0..=100.0).contains(&value) {
+        Ok(Some(Percent::of(value)))
+    } else {
+        let message = format_args!("percentage {value} is not in range [0.0, 100.0]");
+        Err(D::Error::custom(message))
     }
 }
 
