@@ -16,6 +16,7 @@ use crate::{
     index::Index,
     nodes, problems,
     rules::Rules,
+    security::Security,
     services::{self, Compiled, Sources},
     workloads::Workloads,
 };
@@ -28,6 +29,7 @@ pub struct Compiler {
     index: Index,
     rules: Rules,
     workloads: Workloads,
+    security: Security,
     /// What is known of each service besides the model.
     notes: BTreeMap<ServiceName, Notes>,
     /// Which services ask for the workload of an endpoint, by what they know of it. Hashes keep it
@@ -73,6 +75,8 @@ impl Compiler {
         );
         let found = found.chain(problems::shared_addresses(&self.mesh));
         let found = found.chain(self.workloads.problems());
+        let policies = &self.mesh.policies;
+        let found = found.chain(self.security.problems(&self.settings, store, policies));
         problems::in_order(found)
     }
 
@@ -84,6 +88,8 @@ impl Compiler {
         self.update_nodes(store, changed, &mut change, &mut dirty);
         self.update_pods(store, changed, &mut change, &mut dirty);
         self.update_index(store, changed, &mut dirty);
+        let (settings, policies) = (&self.settings, &mut self.mesh.policies);
+        change.policies = self.security.update(settings, store, changed, policies);
         for name in dirty {
             let compiled = self.compile(store, &name);
             let service = self.note(&name, compiled);

@@ -13,9 +13,11 @@ mod index;
 mod nodes;
 mod problems;
 mod rules;
+mod security;
 mod services;
 mod settings;
 mod workloads;
 
 pub use compiler::Compiler;
+pub use security::is_kernel_only;
 pub use settings::Settings;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use weft_model::{Balancing, ServiceName};
+use weft_model::{Balancing, ServiceName, policy::Normalization};
 
 /// What the mesh's operator decides.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -11,6 +11,12 @@ pub struct Settings {
     pub cluster_domain: Arc<str>,
     /// Namespace whose rules hold for all, `istio-system`.
     pub root_namespace: Arc<str>,
+    /// Trust domain of the mesh's identities, `cluster.local`.
+    pub trust_domain: Arc<str>,
+    /// Trust domains that mean the same.
+    pub trust_domain_aliases: Vec<Arc<str>>,
+    /// How paths are made regular before policies look at them.
+    pub path_normalization: Normalization,
     /// How a backend is chosen where no rule says so.
     pub default_balancing: Balancing,
 }
@@ -20,6 +26,9 @@ impl Default for Settings {
         Self {
             cluster_domain: "cluster.local".into(),
             root_namespace: "istio-system".into(),
+            trust_domain: "cluster.local".into(),
+            trust_domain_aliases: Vec::new(),
+            path_normalization: Normalization::default(),
             default_balancing: Balancing::RoundRobin,
         }
     }

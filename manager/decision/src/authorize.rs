@@ -5,14 +5,11 @@ mod matching;
 use std::net::IpAddr;
 
 use serde_json::Value;
-use weft_model::policy::{Action, AuthorizationPolicy, Policies};
+use weft_model::policy::{Action, AuthorizationPolicy, Normalization, Policies};
 
 pub use matching::Miss;
 
-use crate::{
-    path::{self, Normalization},
-    subject::Subject,
-};
+use crate::{path, subject::Subject};
 
 /// What is known of a connection, and of a request in it.
 #[derive(Clone, Copy, Debug)]
@@ -162,7 +159,6 @@ pub fn authorize<'p>(
     subject: &Subject<'_>,
     attributes: &Attributes<'_>,
     layer: Layer,
-    normalization: Normalization,
 ) -> Verdict<'p> {
     let mut held: Vec<&AuthorizationPolicy> = policies
         .authorization
@@ -172,7 +168,7 @@ pub fn authorize<'p>(
         .collect();
     // The sort keeps the order of names within an action.
     held.sort_by_key(|policy| order(&policy.action));
-    judge(&held, attributes, layer, normalization)
+    judge(&held, attributes, layer, policies.normalization)
 }
 
 fn order(action: &Action) -> u8 {

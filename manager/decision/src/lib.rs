@@ -30,7 +30,6 @@ pub mod jwt;
 pub use authorize::{Attributes, HttpAttributes, Layer, Verdict, authorize};
 pub use jwt::{Authentication, KeySet, TokenRequest, authenticate};
 pub use mtls::{MtlsDecision, mtls};
-pub use path::Normalization;
 pub use request::{Client, Connection, Request};
 pub use rewriting::Location;
 pub use router::{HttpAnswer, HttpDecision, Router, StreamAnswer, StreamDecision};

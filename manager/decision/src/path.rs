@@ -2,35 +2,7 @@
 
 use std::borrow::Cow;
 
-use weft_model::policy::PathPiece;
-
-/// How a path is made regular before policies look at it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Normalization {
-    /// `NONE`: not at all.
-    None,
-    /// `BASE`: as RFC 3986 says: `.` and `..` resolved, needless escapes undone; backslashes become
-    /// slashes.
-    #[default]
-    Base,
-    /// `MERGE_SLASHES`: as `BASE`, and several slashes become one.
-    MergeSlashes,
-    /// `DECODE_AND_MERGE_SLASHES`: as `MERGE_SLASHES`, after escaped slashes and backslashes.
-    DecodeAndMergeSlashes,
-}
-
-impl Normalization {
-    /// As the mesh configuration writes it.
-    pub fn parse(text: &str) -> Option<Self> {
-        Some(match text {
-            "NONE" => Self::None,
-            "DEFAULT" | "BASE" => Self::Base,
-            "MERGE_SLASHES" => Self::MergeSlashes,
-            "DECODE_AND_MERGE_SLASHES" => Self::DecodeAndMergeSlashes,
-            _ => return None,
-        })
-    }
-}
+use weft_model::policy::{Normalization, PathPiece};
 
 /// A path that cannot be made regular: the request is refused with status 400.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

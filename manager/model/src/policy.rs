@@ -91,11 +91,39 @@ pub enum Target {
     GatewayClass(Arc<str>),
 }
 
+/// How a path is made regular before policies look at it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+pub enum Normalization {
+    /// `NONE`: not at all.
+    None,
+    /// `BASE`: as RFC 3986 says: `.` and `..` resolved, needless escapes undone; backslashes become
+    /// slashes.
+    #[default]
+    Base,
+    /// `MERGE_SLASHES`: as `BASE`, and several slashes become one.
+    MergeSlashes,
+    /// `DECODE_AND_MERGE_SLASHES`: as `MERGE_SLASHES`, after escaped slashes and backslashes.
+    DecodeAndMergeSlashes,
+}
+
+impl Normalization {
+    /// As the mesh configuration writes it.
+    pub fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "NONE" => Self::None,
+            "DEFAULT" | "BASE" => Self::Base,
+            "MERGE_SLASHES" => Self::MergeSlashes,
+            "DECODE_AND_MERGE_SLASHES" => Self::DecodeAndMergeSlashes,
+            _ => return None,
+        })
+    }
+}
+
 /// All policies.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct Policies {
-    /// The trust domain of this mesh, first, and its aliases.
-    pub trust_domains: Vec<Arc<str>>,
+    /// How paths are made regular before policies look at them.
+    pub normalization: Normalization,
     /// `AuthorizationPolicy`.
     pub authorization: BTreeMap<PolicyName, Arc<AuthorizationPolicy>>,
     /// `PeerAuthentication`.

@@ -161,6 +161,7 @@ impl Seen<'_> {
                     ranges.fits(|range| range.contains(destination))
                 }
                 Condition::DestinationPort(ports) => ports.fits(|other| *other == port),
+                Condition::Never => false,
                 // Nothing answers: stricter rules pass it over, an ALLOW rule never came here.
                 _ => true,
             };

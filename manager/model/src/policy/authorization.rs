@@ -207,6 +207,8 @@ pub enum Condition {
     Presenter(OneOf<TextMatch>),
     /// `request.auth.claims[A][B]`, from the outside in.
     Claim(Vec<Arc<str>>, OneOf<TextMatch>),
+    /// What nothing here can answer; it never fits.
+    Never,
 }
 
 impl Condition {
@@ -219,7 +221,8 @@ impl Condition {
             | Self::SourceServiceAccount(_)
             | Self::SourceTrustDomain(_)
             | Self::DestinationAddress(_)
-            | Self::DestinationPort(_) => false,
+            | Self::DestinationPort(_)
+            | Self::Never => false,
             Self::RemoteAddress(_)
             | Self::ServerName(_)
             | Self::Header(..)
@@ -247,6 +250,7 @@ impl fmt::Display for Condition {
             Self::RequestPrincipal(_) => "request.auth.principal",
             Self::Audiences(_) => "request.auth.audiences",
             Self::Presenter(_) => "request.auth.presenter",
+            Self::Never => "a key that is not supported",
             Self::Header(name, _) => return write!(f, "request.headers[{name}]"),
             Self::Claim(path, _) => {
                 f.write_str("request.auth.claims")?;
