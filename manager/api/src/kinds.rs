@@ -3,6 +3,7 @@
 pub(crate) mod authorization_policy;
 pub(crate) mod destination_rule;
 pub(crate) mod endpoint_slice;
+pub mod gateway_api;
 pub mod istio_gateway;
 pub(crate) mod namespace;
 pub(crate) mod node;
@@ -50,6 +51,24 @@ pub enum Kind {
     RequestAuthentication,
     /// Istio, `security.istio.io`.
     AuthorizationPolicy,
+    /// Gateway API.
+    GatewayClass,
+    /// Gateway API.
+    Gateway,
+    /// Gateway API.
+    HttpRoute,
+    /// Gateway API.
+    GrpcRoute,
+    /// Gateway API.
+    TcpRoute,
+    /// Gateway API.
+    UdpRoute,
+    /// Gateway API.
+    TlsRoute,
+    /// Gateway API.
+    ReferenceGrant,
+    /// Gateway API.
+    BackendTlsPolicy,
 }
 
 impl Kind {
@@ -98,6 +117,15 @@ pub enum Resource {
     PeerAuthentication(Box<peer_authentication::PeerAuthentication>),
     RequestAuthentication(Box<request_authentication::RequestAuthentication>),
     AuthorizationPolicy(Box<authorization_policy::AuthorizationPolicy>),
+    GatewayClass(Box<gateway_api::GatewayClass>),
+    Gateway(Box<gateway_api::Gateway>),
+    HttpRoute(Box<gateway_api::HttpRoute>),
+    GrpcRoute(Box<gateway_api::GrpcRoute>),
+    TcpRoute(Box<gateway_api::StreamRoute>),
+    UdpRoute(Box<gateway_api::StreamRoute>),
+    TlsRoute(Box<gateway_api::TlsRoute>),
+    ReferenceGrant(Box<gateway_api::ReferenceGrant>),
+    BackendTlsPolicy(Box<gateway_api::BackendTlsPolicy>),
 }
 
 /// How a kind is read.
@@ -165,6 +193,16 @@ const ISTIO_SECURITY: &[&str] = &["v1beta1", "v1"];
 /// A kind of Istio's security group.
 const fn security(kind: Kind, name: &'static str, read: Read) -> Registration {
     namespaced(kind, name, "security.istio.io", ISTIO_SECURITY, read)
+}
+
+/// A kind of the Gateway API.
+const fn gateway_api(
+    kind: Kind,
+    name: &'static str,
+    versions: &'static [&'static str],
+    read: Read,
+) -> Registration {
+    namespaced(kind, name, gateway_api::GROUP, versions, read)
 }
 
 /// Every kind that is read.
@@ -241,6 +279,63 @@ pub(crate) static KINDS: &[Registration] = &[
         "AuthorizationPolicy",
         authorization_policy::read,
     ),
+    Registration {
+        is_cluster_scoped: true,
+        ..gateway_api(
+            Kind::GatewayClass,
+            "GatewayClass",
+            &["v1", "v1beta1"],
+            gateway_api::read_gateway_class,
+        )
+    },
+    gateway_api(
+        Kind::Gateway,
+        "Gateway",
+        &["v1", "v1beta1"],
+        gateway_api::read_gateway,
+    ),
+    gateway_api(
+        Kind::HttpRoute,
+        "HTTPRoute",
+        &["v1", "v1beta1"],
+        gateway_api::read_http_route,
+    ),
+    gateway_api(
+        Kind::GrpcRoute,
+        "GRPCRoute",
+        &["v1"],
+        gateway_api::read_grpc_route,
+    ),
+    gateway_api(
+        Kind::TcpRoute,
+        "TCPRoute",
+        &["v1", "v1alpha2"],
+        gateway_api::read_tcp_route,
+    ),
+    gateway_api(
+        Kind::UdpRoute,
+        "UDPRoute",
+        &["v1", "v1alpha2"],
+        gateway_api::read_udp_route,
+    ),
+    gateway_api(
+        Kind::TlsRoute,
+        "TLSRoute",
+        &["v1", "v1alpha3", "v1alpha2"],
+        gateway_api::read_tls_route,
+    ),
+    gateway_api(
+        Kind::ReferenceGrant,
+        "ReferenceGrant",
+        &["v1", "v1beta1"],
+        gateway_api::read_reference_grant,
+    ),
+    gateway_api(
+        Kind::BackendTlsPolicy,
+        "BackendTLSPolicy",
+        &["v1", "v1alpha3"],
+        gateway_api::read_backend_tls_policy,
+    ),
 ];
 
 /// How a group and kind are read.
@@ -267,6 +362,18 @@ mod tests {
             DestinationRule,
             VirtualService,
             IstioGateway,
+            PeerAuthentication,
+            RequestAuthentication,
+            AuthorizationPolicy,
+            GatewayClass,
+            Gateway,
+            HttpRoute,
+            GrpcRoute,
+            TcpRoute,
+            UdpRoute,
+            TlsRoute,
+            ReferenceGrant,
+            BackendTlsPolicy,
         ] {
             assert_eq!(
                 KINDS.iter().filter(|entry| entry.kind == kind).count(),

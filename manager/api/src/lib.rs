@@ -17,6 +17,7 @@ mod object;
 mod path;
 mod problem;
 mod proto;
+mod schema;
 mod store;
 mod syntax;
 mod yaml;
@@ -29,7 +30,7 @@ pub use kinds::{
     },
     destination_rule::{DestinationRule, LoadBalancing, OutlierDetection, Policy, Subset, traffic},
     endpoint_slice::{Conditions, Endpoint, EndpointSlice, Hints, SlicePort},
-    istio_gateway,
+    gateway_api, istio_gateway,
     namespace::Namespace,
     node::Node,
     peer_authentication::{MtlsMode, PeerAuthentication},
