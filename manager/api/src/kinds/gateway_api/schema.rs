@@ -9,3 +9,6 @@ pub(super) mod parts;
 pub(super) mod persistence;
 pub(super) mod small;
 pub(super) mod stream_route;
+
+#[cfg(test)]
+mod published;
