@@ -14,6 +14,7 @@ pub(crate) mod scope;
 pub(crate) mod service;
 pub(crate) mod service_entry;
 pub mod virtual_service;
+mod visibility;
 
 use std::fmt;
 

@@ -17,6 +17,7 @@ mod object;
 mod path;
 mod problem;
 mod proto;
+pub mod re2;
 mod schema;
 mod store;
 mod syntax;

@@ -12,7 +12,9 @@ use self::{
     traffic::{ClientTls, HashPolicy, HttpPool, LocalitySetting, RetryBudget},
     written::Written,
 };
-use crate::{Labels, Resource, decode::Reading, object::Metadata, path::At, syntax};
+use crate::{
+    Labels, Resource, decode::Reading, kinds::visibility, object::Metadata, path::At, syntax,
+};
 
 /// A DestinationRule: what of it is acted on.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -142,7 +144,7 @@ const NOT_YET: &str = "is not supported yet";
 const NEEDS_L7: &str = "needs L7, which is not supported yet";
 const HASH_NEEDS_L7: &str = "needs L7, which is not supported yet; the default balancing is used";
 
-pub(crate) fn read(object: &Value, _: &Metadata, cx: &mut Reading<'_>) -> Option<Resource> {
+pub(crate) fn read(object: &Value, metadata: &Metadata, cx: &mut Reading<'_>) -> Option<Resource> {
     let spec: Written = cx.message(object, "spec")?;
     let at = At::top("spec");
     let host = spec.host.as_deref().unwrap_or("");
@@ -151,7 +153,15 @@ pub(crate) fn read(object: &Value, _: &Metadata, cx: &mut Reading<'_>) -> Option
     } else if !syntax::is_host(host) {
         cx.reject(at.key("host"), format_args!("{host:?} is not a valid host"));
     }
-    check::export_to(spec.export_to.as_deref(), at, cx);
+    let namespace = &*metadata.key.namespace;
+    let export_to = spec.export_to.as_deref().unwrap_or(&[]);
+    visibility::check(export_to, namespace, false, at.key("exportTo"), cx);
+    if spec.workload_selector.is_some() {
+        let fits = export_to.iter().all(|to| to == "." || to == namespace);
+        let message =
+            "destination rule with workload selector cannot have exportTo beyond current namespace";
+        cx.require(fits, at.key("exportTo"), message);
+    }
     let clients = spec.workload_selector.as_ref();
     let clients = clients.and_then(|selector| selector.match_labels.clone());
     let rule = DestinationRule {

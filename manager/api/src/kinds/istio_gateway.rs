@@ -1,5 +1,7 @@
 //! Istio `Gateway`: what is written, with Istio's verdict on it.
 
+mod check;
+
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -194,7 +196,8 @@ pub enum TlsVersion {
     Tls1_3,
 }
 
-pub(crate) fn read(object: &Value, _: &Metadata, cx: &mut Reading<'_>) -> Option<Resource> {
+pub(crate) fn read(object: &Value, metadata: &Metadata, cx: &mut Reading<'_>) -> Option<Resource> {
     let gateway: IstioGateway = cx.message(object, "spec")?;
+    check::gateway(&gateway, &metadata.key.name, cx);
     Some(Resource::IstioGateway(Box::new(gateway)))
 }

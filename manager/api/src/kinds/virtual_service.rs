@@ -1,5 +1,6 @@
 //! Istio `VirtualService`: what is written, with Istio's verdict on it.
 
+mod check;
 pub mod http;
 pub mod stream;
 
@@ -37,7 +38,8 @@ impl VirtualService {
     }
 }
 
-pub(crate) fn read(object: &Value, _: &Metadata, cx: &mut Reading<'_>) -> Option<Resource> {
+pub(crate) fn read(object: &Value, metadata: &Metadata, cx: &mut Reading<'_>) -> Option<Resource> {
     let service: VirtualService = cx.message(object, "spec")?;
+    check::virtual_service(&service, &metadata.key.namespace, cx);
     Some(Resource::VirtualService(Box::new(service)))
 }

@@ -14,31 +14,6 @@ use super::{
 };
 use crate::{Labels, Severity, decode::Reading, path::At, syntax};
 
-pub(super) fn export_to(written: Option<&[String]>, at: At<'_>, cx: &mut Reading<'_>) {
-    let list = at.key("exportTo");
-    let written = written.unwrap_or(&[]);
-    for (index, to) in written.iter().enumerate() {
-        let at = list.index(index);
-        let fits = matches!(to.as_str(), "." | "*" | "~") || syntax::is_label(to);
-        cx.require(
-            fits,
-            at,
-            format_args!("{to:?} is not a namespace, \".\", \"*\" or \"~\""),
-        );
-        cx.require(
-            !written[..index].contains(to),
-            at,
-            format_args!("{to:?} is written twice"),
-        );
-    }
-    let mixes = written.len() > 1 && written.iter().any(|to| to == "*" || to == "~");
-    cx.require(
-        !mixes,
-        list,
-        "\"*\" and \"~\" may not stand beside other entries",
-    );
-}
-
 pub(super) fn subsets(
     written: Option<&[written::Subset]>,
     at: At<'_>,
