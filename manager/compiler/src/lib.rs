@@ -18,6 +18,8 @@ mod services;
 mod settings;
 mod workloads;
 
+pub mod wds;
+
 pub use compiler::Compiler;
 pub use security::is_kernel_only;
 pub use settings::Settings;

@@ -213,7 +213,7 @@ fn workload(object: &Object, pod: &Pod) -> Workload {
 }
 
 /// As Istio's `GetDeployMetaFromPod`: the owner whose name people gave.
-fn owner_name(object: &Object, pod: &Pod) -> Arc<str> {
+pub(crate) fn owner_name(object: &Object, pod: &Pod) -> Arc<str> {
     let Some(owner) = &pod.owner else {
         return Arc::clone(&object.key.name);
     };
