@@ -17,7 +17,7 @@ mod node;
 pub(crate) mod place;
 mod process;
 mod repair;
-mod source;
+pub(crate) mod source;
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},

@@ -1,0 +1,47 @@
+//! `weft convert`: what resources become in other forms.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use weft_api::{Problem, Severity, Store};
+use weft_compiler::{Settings, wds};
+
+use super::{NEGATIVE, documents, output, yaml};
+use crate::args::convert::{ConvertArgs, Form};
+
+/// Prints the form asked for. Documents that are not valid are left out and complained about.
+pub(crate) fn run(args: &ConvertArgs) -> Result<ExitCode> {
+    let store = documents::read(&args.files)?;
+    let is_valid = complain(&store);
+    let text = match args.to {
+        Form::Wds => discovery(&store),
+    };
+    output::write(&text)?;
+    Ok(if is_valid {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(NEGATIVE)
+    })
+}
+
+/// Messages of Istio's workload discovery, each a document below a line that names it.
+fn discovery(store: &Store) -> String {
+    let messages = wds::messages(store, &Settings::default());
+    let documents = messages.iter().map(|message| {
+        let head = format!("# {} {}\n", message.type_name, message.name);
+        head + &yaml::document(&message.body)
+    });
+    documents.collect::<Vec<_>>().join("---\n")
+}
+
+#[expect(clippy::print_stderr, reason = "problems go beside the answer")]
+fn complain(store: &Store) -> bool {
+    let errors: Vec<&Problem> = store
+        .problems()
+        .filter(|problem| problem.severity == Severity::Error)
+        .collect();
+    for error in &errors {
+        eprintln!("{error}");
+    }
+    errors.is_empty()
+}
