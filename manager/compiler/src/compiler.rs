@@ -7,12 +7,13 @@ use std::{
 };
 
 use weft_api::{Kind, Labels, ObjectKey, Resource, Store};
-use weft_model::{Change, Mesh, Problem, Service, ServiceName};
+use weft_model::{Change, Mesh, Problem, Service, ServiceName, status::ObjectStatus};
 
 use crate::{
     Settings,
     endpoints::WorkloadRef,
     entries,
+    gateways::{self, Gateways},
     index::Index,
     nodes, problems,
     rules::Rules,
@@ -77,7 +78,17 @@ impl Compiler {
         let found = found.chain(self.workloads.problems());
         let policies = &self.mesh.policies;
         let found = found.chain(self.security.problems(&self.settings, store, policies));
+        let gateways = Gateways {
+            settings: &self.settings,
+            store,
+        };
+        let found = found.chain(gateways.problems());
         problems::in_order(found)
+    }
+
+    /// The `status` of every Gateway API object; see [`crate::gateway_status`].
+    pub fn gateway_status(&self, store: &Store) -> Vec<ObjectStatus> {
+        gateways::gateway_status(&self.settings, store)
     }
 
     /// Takes in the objects that changed (new, different or gone) since the last time, and says

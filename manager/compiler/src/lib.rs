@@ -9,6 +9,7 @@
 mod compiler;
 mod endpoints;
 mod entries;
+mod gateways;
 mod index;
 mod nodes;
 mod problems;
@@ -21,5 +22,6 @@ mod workloads;
 pub mod wds;
 
 pub use compiler::Compiler;
+pub use gateways::{CONTROLLER as GATEWAY_CONTROLLER, gateway_status};
 pub use security::is_kernel_only;
 pub use settings::Settings;

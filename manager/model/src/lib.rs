@@ -16,6 +16,8 @@ pub mod route;
 
 pub mod policy;
 
+pub mod status;
+
 mod mesh;
 
 pub use mesh::{Change, Mesh, Node};
