@@ -18,6 +18,7 @@ pub(crate) mod place;
 mod process;
 mod repair;
 pub(crate) mod source;
+mod unenforced;
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},

@@ -387,6 +387,7 @@ impl Engine {
     /// Collects what is wrong now, and logs what is newly so.
     fn gather_problems(&mut self) {
         let mut problems = self.compiler.problems(&self.store);
+        problems.extend(super::unenforced::problems(self.compiler.mesh()));
         problems.extend(self.unreadable.iter().map(|(file, reason)| Problem {
             severity: Severity::Error,
             code: "unreadable",

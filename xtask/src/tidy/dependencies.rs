@@ -52,12 +52,12 @@ const TABLE: [Row; 15] = [
     Row {
         name: "weft-compiler",
         ours: &["weft-api", "weft-model"],
-        outside: &[],
+        outside: &["serde_json"],
     },
     Row {
         name: "weft-decision",
         ours: &["weft-logic", "weft-model"],
-        outside: &["ipnet", "regex", "serde", "serde_json"],
+        outside: &["aws-lc-rs", "ipnet", "regex", "serde", "serde_json"],
     },
     Row {
         name: "weft-lower",
