@@ -105,6 +105,11 @@ impl<'a> Reading<'a> {
         self.decode(&value, FieldPath::from(At::top(at)))
     }
 
+    /// As [`Self::message`], for one that stands in a text `at`.
+    pub(crate) fn embedded<T: DeserializeOwned>(&mut self, value: &Value, at: At<'_>) -> Option<T> {
+        self.decode(&proto::without_nulls(value), FieldPath::from(at))
+    }
+
     /// Decodes the whole object.
     pub(crate) fn whole<T: DeserializeOwned>(&mut self, object: &Value) -> Option<T> {
         self.decode(object, FieldPath::default())

@@ -3,8 +3,10 @@
 pub(crate) mod authorization_policy;
 pub(crate) mod destination_rule;
 pub(crate) mod endpoint_slice;
+pub mod extension;
 pub mod gateway_api;
 pub mod istio_gateway;
+pub mod mesh_config;
 pub(crate) mod namespace;
 pub(crate) mod node;
 pub(crate) mod peer_authentication;
@@ -12,9 +14,14 @@ pub(crate) mod pod;
 pub(crate) mod request_authentication;
 pub(crate) mod scope;
 pub(crate) mod service;
+pub(crate) mod service_account;
 pub(crate) mod service_entry;
+pub mod telemetry;
+mod unsupported;
 pub mod virtual_service;
 mod visibility;
+pub(crate) mod workload_entry;
+pub mod workload_group;
 
 use std::fmt;
 
@@ -46,6 +53,28 @@ pub enum Kind {
     VirtualService,
     /// `Gateway` of Istio, `networking.istio.io`.
     IstioGateway,
+    /// Istio, `networking.istio.io`.
+    WorkloadEntry,
+    /// Istio, `networking.istio.io`.
+    WorkloadGroup,
+    /// Istio, `networking.istio.io`.
+    Sidecar,
+    /// Istio, `networking.istio.io`.
+    EnvoyFilter,
+    /// Istio, `networking.istio.io`.
+    ProxyConfig,
+    /// Istio, `telemetry.istio.io`.
+    Telemetry,
+    /// Istio, `extensions.istio.io`.
+    WasmPlugin,
+    /// Istio, `extensions.istio.io`.
+    TrafficExtension,
+    /// Kubernetes.
+    ServiceAccount,
+    /// Kubernetes.
+    Secret,
+    /// Kubernetes.
+    ConfigMap,
     /// Istio, `security.istio.io`.
     PeerAuthentication,
     /// Istio, `security.istio.io`.
@@ -115,6 +144,15 @@ pub enum Resource {
     DestinationRule(Box<DestinationRule>),
     VirtualService(Box<virtual_service::VirtualService>),
     IstioGateway(Box<istio_gateway::IstioGateway>),
+    WorkloadEntry(Box<workload_entry::WorkloadEntry>),
+    WorkloadGroup(Box<workload_group::WorkloadGroup>),
+    Telemetry(Box<telemetry::Telemetry>),
+    WasmPlugin(Box<extension::TrafficExtension>),
+    TrafficExtension(Box<extension::TrafficExtension>),
+    ServiceAccount,
+    Secret(Box<service_account::Secret>),
+    ConfigMap(Box<service_account::ConfigMap>),
+    Unsupported,
     PeerAuthentication(Box<peer_authentication::PeerAuthentication>),
     RequestAuthentication(Box<request_authentication::RequestAuthentication>),
     AuthorizationPolicy(Box<authorization_policy::AuthorizationPolicy>),
@@ -265,6 +303,53 @@ pub(crate) static KINDS: &[Registration] = &[
         virtual_service::read,
     ),
     networking(Kind::IstioGateway, "Gateway", istio_gateway::read),
+    networking(Kind::WorkloadEntry, "WorkloadEntry", workload_entry::read),
+    networking(Kind::WorkloadGroup, "WorkloadGroup", workload_group::read),
+    networking(Kind::Sidecar, "Sidecar", unsupported::read),
+    networking(Kind::EnvoyFilter, "EnvoyFilter", unsupported::read),
+    networking(Kind::ProxyConfig, "ProxyConfig", unsupported::read),
+    namespaced(
+        Kind::Telemetry,
+        "Telemetry",
+        "telemetry.istio.io",
+        &["v1alpha1", "v1"],
+        telemetry::read,
+    ),
+    namespaced(
+        Kind::WasmPlugin,
+        "WasmPlugin",
+        "extensions.istio.io",
+        &["v1alpha1"],
+        extension::read_plugin,
+    ),
+    namespaced(
+        Kind::TrafficExtension,
+        "TrafficExtension",
+        "extensions.istio.io",
+        &["v1alpha1"],
+        extension::read,
+    ),
+    namespaced(
+        Kind::ServiceAccount,
+        "ServiceAccount",
+        "",
+        &["v1"],
+        service_account::read_account,
+    ),
+    namespaced(
+        Kind::Secret,
+        "Secret",
+        "",
+        &["v1"],
+        service_account::read_secret,
+    ),
+    namespaced(
+        Kind::ConfigMap,
+        "ConfigMap",
+        "",
+        &["v1"],
+        service_account::read_config_map,
+    ),
     security(
         Kind::PeerAuthentication,
         "PeerAuthentication",
@@ -363,6 +448,17 @@ mod tests {
             DestinationRule,
             VirtualService,
             IstioGateway,
+            WorkloadEntry,
+            WorkloadGroup,
+            Sidecar,
+            EnvoyFilter,
+            ProxyConfig,
+            Telemetry,
+            WasmPlugin,
+            TrafficExtension,
+            ServiceAccount,
+            Secret,
+            ConfigMap,
             PeerAuthentication,
             RequestAuthentication,
             AuthorizationPolicy,

@@ -8,11 +8,13 @@
 #![forbid(unsafe_code)]
 
 mod base64;
+mod cel;
 mod decode;
 mod document;
 mod intern;
 mod kinds;
 mod labels;
+mod limits;
 mod object;
 mod path;
 mod problem;
@@ -31,7 +33,7 @@ pub use kinds::{
     },
     destination_rule::{DestinationRule, LoadBalancing, OutlierDetection, Policy, Subset, traffic},
     endpoint_slice::{Conditions, Endpoint, EndpointSlice, Hints, SlicePort},
-    gateway_api, istio_gateway,
+    extension, gateway_api, istio_gateway, mesh_config,
     namespace::Namespace,
     node::Node,
     peer_authentication::{MtlsMode, PeerAuthentication},
@@ -39,8 +41,11 @@ pub use kinds::{
     request_authentication::{JwtRule, RequestAuthentication},
     scope::{PolicyScope, TargetKind, TargetRef},
     service::{Service, ServicePort, ServiceType, TargetPort, TrafficPolicy},
-    service_entry::{EntryEndpoint, EntryPort, ServiceEntry},
-    virtual_service,
+    service_account::{ConfigMap, Secret},
+    service_entry::{EntryEndpoint, EntryPort, Resolution, ServiceEntry},
+    telemetry, virtual_service,
+    workload_entry::WorkloadEntry,
+    workload_group,
 };
 pub use labels::Labels;
 pub use object::{Object, ObjectKey};
