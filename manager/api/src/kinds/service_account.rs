@@ -16,6 +16,8 @@ pub struct Secret {
     pub keys: BTreeSet<Arc<str>>,
     /// Keys without a value.
     pub empty: BTreeSet<Arc<str>>,
+    /// Keys whose value holds something in PEM.
+    pub pem: BTreeSet<Arc<str>>,
 }
 
 /// A Kubernetes ConfigMap.
@@ -83,22 +85,31 @@ fn secret_value(
     cx: &mut Reading<'_>,
 ) {
     config_key(key, at, cx);
-    let length = match value {
-        Value::Null => Some(0),
-        Value::String(text) if is_base64 => base64::decode(text).map(|bytes| bytes.len()),
-        Value::String(text) => Some(text.len()),
+    let bytes = match value {
+        Value::Null => Some(Vec::new()),
+        Value::String(text) if is_base64 => base64::decode(text),
+        Value::String(text) => Some(text.clone().into_bytes()),
         _ => None,
     };
-    let Some(length) = length else {
+    let Some(bytes) = bytes else {
         let what = if is_base64 { "base64" } else { "a text" };
         cx.reject(at, format_args!("the value is not {what}"));
         return;
     };
     let key = cx.interner.name(key);
-    if length == 0 {
+    if bytes.is_empty() {
         secret.empty.insert(Arc::clone(&key));
     }
+    if std::str::from_utf8(&bytes).is_ok_and(is_pem) {
+        secret.pem.insert(Arc::clone(&key));
+    }
     secret.keys.insert(key);
+}
+
+/// Whether a text has a PEM block, whatever is in it.
+fn is_pem(text: &str) -> bool {
+    let begin = text.find("-----BEGIN ");
+    begin.is_some_and(|begin| text[begin..].contains("\n-----END "))
 }
 
 fn config_key(key: &str, at: At<'_>, cx: &mut Reading<'_>) {

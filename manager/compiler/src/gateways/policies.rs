@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use weft_api::{
     Kind, Object, ObjectKey, Resource,
-    gateway_api::{BackendTlsPolicy, PolicyTargetRef},
+    gateway_api::{BackendTlsPolicy, LocalRef, PolicyTargetRef},
 };
 use weft_model::status::{AncestorStatus, ObjectStatus, Status};
 
@@ -38,8 +38,9 @@ impl<'s> Gateways<'s> {
         policy: &BackendTlsPolicy,
         survey: &Survey<'_>,
     ) -> Status {
-        let unresolved = unresolved(policy);
-        let refusal = self.policy_refusal(object, policy, unresolved.as_ref());
+        let unresolved = self.unresolved(object, policy);
+        let refusal = self.policy_refusal(object, policy, &unresolved);
+        let unresolved = unresolved.first();
         let targets = policy.targets.iter().filter_map(|target| {
             let service = service_key(object, target)?;
             survey.leading_to.get(&service)
@@ -48,7 +49,7 @@ impl<'s> Gateways<'s> {
         let ancestor = |gateway: &ObjectKey| {
             let mut conditions = Conditions::of(object);
             conditions.positive("Accepted", "Accepted", refusal.as_ref());
-            conditions.positive("ResolvedRefs", "ResolvedRefs", unresolved.as_ref());
+            conditions.positive("ResolvedRefs", "ResolvedRefs", unresolved);
             AncestorStatus {
                 ancestor_ref: gateway_reference(gateway),
                 controller_name: CONTROLLER.into(),
@@ -60,12 +61,35 @@ impl<'s> Gateways<'s> {
         }
     }
 
+    /// Which CA references do not hold.
+    fn unresolved(&self, object: &Object, policy: &BackendTlsPolicy) -> Vec<Refusal> {
+        let refs = policy.validation.ca_certificate_refs.iter();
+        refs.filter_map(|reference| self.ca_fault(object, reference))
+            .collect()
+    }
+
+    fn ca_fault(&self, policy: &Object, reference: &LocalRef) -> Option<Refusal> {
+        let name = format!("{} {}", reference.kind, reference.name);
+        if !(reference.group.is_empty() && *reference.kind == *"ConfigMap") {
+            let message = format!("{name} cannot hold CA certificates; use a ConfigMap");
+            return Some(Refusal::new("InvalidKind", message));
+        }
+        let object = self.object(Kind::ConfigMap, &policy.key.namespace, &reference.name);
+        let fault = match object.map(|object| &object.resource) {
+            Some(Resource::ConfigMap(map)) if map.certificates.contains("ca.crt") => return None,
+            Some(_) => "has no certificate in PEM under ca.crt",
+            None => "was not found",
+        };
+        let message = format!("{name} {fault}");
+        Some(Refusal::new("InvalidCACertificateRef", message))
+    }
+
     /// Why a policy is not accepted.
     pub(super) fn policy_refusal(
         &self,
         object: &Object,
         policy: &BackendTlsPolicy,
-        unresolved: Option<&Refusal>,
+        unresolved: &[Refusal],
     ) -> Option<Refusal> {
         let validation = &policy.validation;
         if let Some(well_known) = &validation.well_known_ca_certificates
@@ -74,13 +98,11 @@ impl<'s> Gateways<'s> {
             let message = format!("wellKnownCACertificates {well_known} is not known; use System");
             return Some(Refusal::new("Invalid", message));
         }
-        if let Some(unresolved) = unresolved
-            && validation.ca_certificate_refs.len() == 1
+        if let Some(first) = unresolved.first()
+            && validation.ca_certificate_refs.len() == unresolved.len()
         {
-            return Some(Refusal::new(
-                "NoValidCACertificate",
-                unresolved.message.clone(),
-            ));
+            let message = first.message.clone();
+            return Some(Refusal::new("NoValidCACertificate", message));
         }
         policy
             .targets
@@ -128,20 +150,4 @@ fn service_key(policy: &Object, target: &PolicyTargetRef) -> Option<ObjectKey> {
         namespace: Arc::clone(&policy.key.namespace),
         name: Arc::clone(&target.name),
     })
-}
-
-/// Which CA reference does not hold.
-fn unresolved(policy: &BackendTlsPolicy) -> Option<Refusal> {
-    let refs = policy.validation.ca_certificate_refs.iter();
-    let mut faults = refs.filter_map(|reference| {
-        let is_config_map = reference.group.is_empty() && *reference.kind == *"ConfigMap";
-        (!is_config_map).then(|| {
-            let message = format!(
-                "{} {} cannot hold CA certificates; use a ConfigMap",
-                reference.kind, reference.name
-            );
-            Refusal::new("InvalidKind", message)
-        })
-    });
-    faults.next()
 }

@@ -114,6 +114,23 @@ impl<'s> Gateways<'s> {
         }
     }
 
+    /// Listeners that can serve, with their positions; none when the Gateway is not accepted.
+    pub(crate) fn serving(
+        &self,
+        object: &Object,
+        gateway: &Gateway,
+    ) -> Vec<(usize, ListenerVerdict)> {
+        let verdicts = self.listeners(object, gateway);
+        let refusal = gateway_refusal(gateway, &verdicts);
+        if !accepted(refusal.as_ref(), &verdicts) {
+            return Vec::new();
+        }
+        let verdicts = verdicts.into_iter().enumerate();
+        verdicts
+            .filter(|(_, verdict)| verdict.is_usable())
+            .collect()
+    }
+
     /// What came of all routes.
     pub(super) fn survey(&self) -> Survey<'s> {
         let mut survey = Survey::default();
