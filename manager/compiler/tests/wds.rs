@@ -2,8 +2,6 @@
 //! `wds.json`. `UPDATE=1 cargo test -p weft-compiler` rewrites the latter; review reads the
 //! difference.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::{collections::BTreeMap, fs, path::Path};
 
 use serde_json::{Value, json};

@@ -153,13 +153,20 @@ pub struct DryRun {
     pub allowed: Option<bool>,
 }
 
-/// Whether something may pass.
+/// Whether something may pass to `subject`.
 pub fn authorize<'p>(
     policies: &'p Policies,
     subject: &Subject<'_>,
     attributes: &Attributes<'_>,
     layer: Layer,
 ) -> Verdict<'p> {
+    let held = holding(policies, subject);
+    judge(&held, attributes, layer, policies.normalization)
+}
+
+/// The policies that hold for `subject`, in the order in which they are asked. Whoever judges much
+/// keeps them until policies change.
+pub fn holding<'p>(policies: &'p Policies, subject: &Subject<'_>) -> Vec<&'p AuthorizationPolicy> {
     let mut held: Vec<&AuthorizationPolicy> = policies
         .authorization
         .values()
@@ -168,7 +175,7 @@ pub fn authorize<'p>(
         .collect();
     // The sort keeps the order of names within an action.
     held.sort_by_key(|policy| order(&policy.action));
-    judge(&held, attributes, layer, policies.normalization)
+    held
 }
 
 fn order(action: &Action) -> u8 {
@@ -180,7 +187,8 @@ fn order(action: &Action) -> u8 {
     }
 }
 
-fn judge<'p>(
+/// Whether something may pass under the policies of [`holding`].
+pub fn judge<'p>(
     held: &[&'p AuthorizationPolicy],
     attributes: &Attributes<'_>,
     layer: Layer,

@@ -23,10 +23,12 @@ pub fn normalize(path: &str, how: Normalization) -> Result<Cow<'_, str>, BadPath
 fn unescape(path: &str, decodes_slashes: bool) -> Result<String, BadPath> {
     let mut out = String::with_capacity(path.len());
     let mut rest = path;
+    // Where a percent sign stands that begins no escape. What follows it at once stays as it is,
+    // lest the two become an escape that nobody has looked at.
+    let mut bare: Option<usize> = None;
     while let Some(at) = rest.find(['%', '\\', '\0']) {
         out.push_str(&rest[..at]);
-        let (found, tail) = rest.split_at(at);
-        debug_assert_eq!(found.len(), at);
+        let tail = &rest[at..];
         if tail.starts_with('\0') {
             return Err(BadPath);
         }
@@ -38,11 +40,12 @@ fn unescape(path: &str, decodes_slashes: bool) -> Result<String, BadPath> {
         match tail.get(1..3).and_then(escaped) {
             Some(0) => return Err(BadPath),
             Some(b'/' | b'\\') if decodes_slashes => out.push('/'),
-            Some(byte) if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) => {
+            Some(byte) if is_needless(byte) && bare.is_none_or(|bare| out.len() > bare + 2) => {
                 out.push(char::from(byte));
             }
             Some(_) => out.push_str(&tail[..3]),
             None => {
+                bare = Some(out.len());
                 out.push('%');
                 rest = &tail[1..];
                 continue;
@@ -54,13 +57,18 @@ fn unescape(path: &str, decodes_slashes: bool) -> Result<String, BadPath> {
     Ok(out)
 }
 
+/// Whether an escape of a character means nothing else than the character (RFC 3986, 2.3).
+fn is_needless(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
+}
+
 fn escaped(digits: &str) -> Option<u8> {
     // `from_str_radix` alone would take "+f".
     let are_digits = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
     are_digits.then(|| u8::from_str_radix(digits, 16).ok())?
 }
 
-/// Resolves `.` and `..`, which never lead above the root.
+/// Resolves `.` and `..`, which never lead above the root; slashes are merged after that.
 fn resolve(path: &str, merges: bool) -> String {
     let mut kept: Vec<&str> = Vec::new();
     let mut segments = path.split('/').skip(1).peekable();
@@ -76,15 +84,12 @@ fn resolve(path: &str, merges: bool) -> String {
                     kept.push("");
                 }
             }
-            "" if merges && !is_last => {}
             segment => kept.push(segment),
         }
     }
-    if merges {
-        let last = kept.pop();
-        kept.retain(|segment| !segment.is_empty());
-        kept.extend(last);
-    }
+    let last = kept.pop();
+    kept.retain(|segment| !merges || !segment.is_empty());
+    kept.extend(last);
     let mut out = String::with_capacity(path.len());
     for segment in kept {
         out.push('/');
@@ -139,6 +144,7 @@ fn is_path_character(byte: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use weft_model::policy::PathMatch;
 
     use super::*;
@@ -163,11 +169,14 @@ mod tests {
             ("/a\\b", Base, "/a/b"),
             ("//a///b", Base, "//a///b"),
             ("//a///b//", Merge, "/a/b/"),
+            ("/a//../b", Merge, "/a/b"),
             ("/a%2Fb", Merge, "/a%2Fb"),
             ("/a%2f%5Cb", Decode, "/a/b"),
             ("/a%2f..%2fb", Decode, "/b"),
             ("/100%", Base, "/100%"),
             ("/%+f", Base, "/%+f"),
+            ("/%%361dmin", Base, "/%%361dmin"),
+            ("/%2%35x", Base, "/%2%35x"),
             ("*", Decode, "*"),
         ] {
             assert_eq!(normal(path, how), expected, "{path} {how:?}");
@@ -198,6 +207,26 @@ mod tests {
                 panic!("{template} is a template");
             };
             assert_eq!(fits_template(path, &pieces), expected, "{template} {path}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_regular_path_is_absolute_without_dots_and_stays_so(
+            path in "/([a.%/\\\\]|%2[eEfF]|%5[cC]|%36|%25|[0-9]){0,12}",
+            how in proptest::sample::select(vec![
+                Normalization::Base,
+                Normalization::MergeSlashes,
+                Normalization::DecodeAndMergeSlashes,
+            ]),
+        ) {
+            let once = normal(&path, how);
+            prop_assert!(once.starts_with('/'));
+            prop_assert!(!once.split('/').any(|part| part == "." || part == ".."), "{}", once);
+            if how != Normalization::Base {
+                prop_assert!(!once.contains("//"), "{}", once);
+            }
+            prop_assert_eq!(normal(&once, how), once);
         }
     }
 }

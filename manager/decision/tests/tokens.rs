@@ -35,11 +35,14 @@ fn base64(bytes: &[u8]) -> String {
     out
 }
 
+/// What makes a signature of a message.
+type Sign = Box<dyn Fn(&[u8]) -> Vec<u8>>;
+
 /// A key set with one key, and how it signs.
 struct Signer {
     algorithm: &'static str,
     keys: Value,
-    sign: Box<dyn Fn(&[u8]) -> Vec<u8>>,
+    sign: Sign,
 }
 
 impl Signer {

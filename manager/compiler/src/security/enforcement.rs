@@ -4,6 +4,8 @@
 //! `istio.io/dataplane-mode: ambient` gets its connections judged, and its requests only where
 //! `istio.io/use-waypoint` asks for it. Workloads without that label get both, as with sidecars.
 
+use std::{collections::BTreeMap, sync::Arc};
+
 use weft_api::{Kind, Labels, Object, ObjectKey, Store};
 use weft_model::{
     Problem, Severity,
@@ -34,9 +36,14 @@ pub fn is_kernel_only(store: &Store, namespace: &str, labels: &Labels) -> bool {
 
 /// What of policies cannot be enforced as written; the texts are those of Istio's status.
 pub(super) fn problems(settings: &Settings, store: &Store, policies: &Policies) -> Vec<Problem> {
+    let mut places = Places {
+        settings,
+        store,
+        pods: BTreeMap::new(),
+    };
     let policies = policies.authorization.values();
     let asking = policies.filter_map(|policy| Some((policy, unsupported(policy)?)));
-    let held = asking.filter(|(policy, _)| meets_kernel_only(settings, store, policy));
+    let held = asking.filter(|(policy, _)| places.meet(&policy.scope));
     let problems = held.map(|(policy, message)| Problem {
         severity: Severity::Warning,
         code: "UnsupportedValue",
@@ -77,39 +84,53 @@ fn unsupported(policy: &AuthorizationPolicy) -> Option<String> {
     })
 }
 
-/// Whether a policy holds for a workload at which only connections are judged.
-fn meets_kernel_only(settings: &Settings, store: &Store, policy: &AuthorizationPolicy) -> bool {
-    let in_namespace = |namespace: &str, labels: &[_]| {
-        let namespace = namespace.into();
-        let mut pods = store.objects_in(Kind::Pod, &namespace);
-        pods.any(|pod| has_all(pod, labels) && is_kernel_only(store, &namespace, &pod.labels))
-    };
-    let mut namespaces = store.objects(Kind::Namespace);
-    let mut anywhere = |labels: &[_]| {
-        let root = &settings.root_namespace;
-        namespaces.any(|namespace| {
-            namespace.key.name != *root && in_namespace(&namespace.key.name, labels)
-        })
-    };
-    match &policy.scope {
-        Scope::Mesh => anywhere(&[]),
-        Scope::Namespace(namespace) => {
-            is_kernel_only(store, namespace, &Labels::default()) || in_namespace(namespace, &[])
-        }
-        Scope::Workloads {
-            namespace: Some(namespace),
-            labels,
-        } => in_namespace(namespace, labels),
-        Scope::Workloads {
-            namespace: None,
-            labels,
-        } => anywhere(labels),
-        Scope::Targets(_) => false,
-    }
+/// Where only connections are judged.
+struct Places<'s> {
+    settings: &'s Settings,
+    store: &'s Store,
+    /// Pods at which only connections are judged, by namespace, as far as it was asked.
+    pods: BTreeMap<Arc<str>, Vec<&'s Object>>,
 }
 
-fn has_all(pod: &Object, labels: &[(std::sync::Arc<str>, std::sync::Arc<str>)]) -> bool {
-    labels
-        .iter()
-        .all(|(key, value)| pod.labels.value(key) == Some(value))
+impl Places<'_> {
+    /// Whether a policy holds for one of them.
+    fn meet(&mut self, scope: &Scope) -> bool {
+        match scope {
+            Scope::Namespace(namespace) => {
+                is_kernel_only(self.store, namespace, &Labels::default())
+                    || self.in_namespace(namespace, &[])
+            }
+            Scope::Workloads {
+                namespace: Some(namespace),
+                labels,
+            } => self.in_namespace(namespace, labels),
+            Scope::Mesh => self.anywhere(&[]),
+            Scope::Workloads {
+                namespace: None,
+                labels,
+            } => self.anywhere(labels),
+            Scope::Targets(_) => false,
+        }
+    }
+
+    fn anywhere(&mut self, labels: &[(Arc<str>, Arc<str>)]) -> bool {
+        let root = &self.settings.root_namespace;
+        let namespaces = self.store.objects(Kind::Namespace);
+        let mut names = namespaces.map(|object| &object.key.name);
+        names.any(|name| name != root && self.in_namespace(name, labels))
+    }
+
+    fn in_namespace(&mut self, namespace: &Arc<str>, labels: &[(Arc<str>, Arc<str>)]) -> bool {
+        let store = self.store;
+        let pods = self.pods.entry(Arc::clone(namespace)).or_insert_with(|| {
+            let pods = store.objects_in(Kind::Pod, namespace).map(|pod| &**pod);
+            pods.filter(|pod| is_kernel_only(store, namespace, &pod.labels))
+                .collect()
+        });
+        let has_all = |pod: &&Object| {
+            let mut labels = labels.iter();
+            labels.all(|(key, value)| pod.labels.value(key) == Some(value))
+        };
+        pods.iter().any(has_all)
+    }
 }
