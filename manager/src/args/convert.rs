@@ -21,4 +21,6 @@ pub(crate) struct ConvertArgs {
 pub(crate) enum Form {
     /// Istio's workload discovery: istio.security.Authorization and istio.workload.Address messages
     Wds,
+    /// Status of all Gateway API objects: conditions, parents, listeners, supported features
+    Status,
 }

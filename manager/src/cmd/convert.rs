@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use weft_api::{Problem, Severity, Store};
-use weft_compiler::{Settings, wds};
+use weft_compiler::{Settings, gateway_status, wds};
 
 use super::{NEGATIVE, documents, output, yaml};
 use crate::args::convert::{ConvertArgs, Form};
@@ -15,6 +15,7 @@ pub(crate) fn run(args: &ConvertArgs) -> Result<ExitCode> {
     let is_valid = complain(&store);
     let text = match args.to {
         Form::Wds => discovery(&store),
+        Form::Status => statuses(&store)?,
     };
     output::write(&text)?;
     Ok(if is_valid {
@@ -32,6 +33,16 @@ fn discovery(store: &Store) -> String {
         head + &yaml::document(&message.body)
     });
     documents.collect::<Vec<_>>().join("---\n")
+}
+
+/// Gateway API objects with their `status`, each a document. There is no cluster, so conditions have
+/// no `lastTransitionTime`.
+fn statuses(store: &Store) -> Result<String> {
+    let statuses = gateway_status(&Settings::default(), store);
+    let documents = statuses
+        .iter()
+        .map(|status| Ok(yaml::document(&serde_json::to_value(status)?)));
+    Ok(documents.collect::<Result<Vec<_>>>()?.join("---\n"))
 }
 
 #[expect(clippy::print_stderr, reason = "problems go beside the answer")]
