@@ -221,18 +221,6 @@ fn scaled(number: &str, unit: u128) -> Option<u128> {
         .checked_add(part.checked_mul(unit)? / scale)
 }
 
-/// Why a text is not a regular expression that runs in linear time, in RE2's syntax.
-pub(crate) fn regex_fault(text: &str) -> Option<String> {
-    let error = regex::Regex::new(text).err()?;
-    // The library draws the place on lines of their own; the last line says what is wrong.
-    let error = error.to_string();
-    let what = error.lines().last().unwrap_or_default();
-    let what = what.trim_start_matches("error: ");
-    Some(format!(
-        "{text:?} is not a regular expression in RE2's syntax: {what}"
-    ))
-}
-
 /// Whether `n` has no divisor but itself; `n` is at most a few million.
 pub(crate) fn is_prime(n: u32) -> bool {
     n >= 2

@@ -24,7 +24,9 @@ impl<'s> Gateways<'s> {
         policies.map(status).collect()
     }
 
-    fn tls_policies(&self) -> impl Iterator<Item = (&'s Arc<Object>, &'s BackendTlsPolicy)> {
+    pub(super) fn tls_policies(
+        &self,
+    ) -> impl Iterator<Item = (&'s Arc<Object>, &'s BackendTlsPolicy)> {
         let policies = self.store.objects(Kind::BackendTlsPolicy);
         policies.filter_map(|object| match &object.resource {
             Resource::BackendTlsPolicy(policy) => Some((object, &**policy)),
@@ -62,7 +64,7 @@ impl<'s> Gateways<'s> {
     }
 
     /// Which CA references do not hold.
-    fn unresolved(&self, object: &Object, policy: &BackendTlsPolicy) -> Vec<Refusal> {
+    pub(super) fn unresolved(&self, object: &Object, policy: &BackendTlsPolicy) -> Vec<Refusal> {
         let refs = policy.validation.ca_certificate_refs.iter();
         refs.filter_map(|reference| self.ca_fault(object, reference))
             .collect()

@@ -1,19 +1,32 @@
 //! What is not accepted, as problems.
 
 use weft_api::{
-    Kind, Object,
+    Kind, Object, Resource,
     gateway_api::{GROUP, ParentRef},
 };
 use weft_model::{Problem, Severity};
 
-use super::{Gateways, Refusal, Route, status::RouteVerdict};
+use super::{CONTROLLER, Gateways, Refusal, Route, status::RouteVerdict};
 use crate::problems;
 
 impl Gateways<'_> {
     /// What of Gateways and routes is not accepted, or does not lead anywhere.
     pub(crate) fn problems(&self) -> Vec<Problem> {
         let mut found = Vec::new();
+        for object in self.store.objects(Kind::Gateway) {
+            found.extend(self.others_class(object));
+        }
         for (object, gateway) in self.gateways() {
+            if let Some(refusal) = self.gateway_refusal(object, gateway)
+                && refusal.reason != "ListenersNotValid"
+            {
+                found.push(problem(
+                    object,
+                    Severity::Error,
+                    "spec".to_owned(),
+                    &refusal,
+                ));
+            }
             for (index, verdict) in self.listeners(object, gateway).iter().enumerate() {
                 let refusals = [&verdict.refused, &verdict.conflict, &verdict.unresolved];
                 let path = format!("spec.listeners[{index}]");
@@ -25,7 +38,31 @@ impl Gateways<'_> {
         for verdict in self.survey().routes {
             self.of_route(&verdict, &mut found);
         }
+        for (object, policy) in self.tls_policies() {
+            let unresolved = self.unresolved(object, policy);
+            let refusal = self.policy_refusal(object, policy, &unresolved);
+            for refusal in refusal.iter().chain(&unresolved) {
+                found.push(problem(object, Severity::Error, "spec".to_owned(), refusal));
+            }
+        }
         found
+    }
+
+    /// A Gateway that is not Weft's business.
+    fn others_class(&self, object: &Object) -> Option<Problem> {
+        let Resource::Gateway(gateway) = &object.resource else {
+            return None;
+        };
+        let class = &gateway.gateway_class_name;
+        if self.is_own_class(class) {
+            return None;
+        }
+        let message = format!(
+            "its class {class} is not one of {CONTROLLER}, so nothing is served for it here"
+        );
+        let path = "spec.gatewayClassName".to_owned();
+        let refusal = Refusal::new("NotReconciled", message);
+        Some(problem(object, Severity::Info, path, &refusal))
     }
 
     fn of_route(&self, verdict: &RouteVerdict<'_>, found: &mut Vec<Problem>) {

@@ -114,6 +114,11 @@ impl<'s> Gateways<'s> {
         }
     }
 
+    /// What speaks against a Gateway, wholly or in part.
+    pub(super) fn gateway_refusal(&self, object: &Object, gateway: &Gateway) -> Option<Refusal> {
+        gateway_refusal(gateway, &self.listeners(object, gateway))
+    }
+
     /// Listeners that can serve, with their positions; none when the Gateway is not accepted.
     pub(crate) fn serving(
         &self,

@@ -7,9 +7,7 @@ use super::{
     StreamRoute, TlsRoute,
     schema::{self, stream_route},
 };
-use crate::{
-    Resource, Severity, decode::Reading, object::Metadata, path::At, schema::Schema, syntax,
-};
+use crate::{Resource, Severity, decode::Reading, object::Metadata, path::At, re2, schema::Schema};
 
 const SPEC: At<'_> = At::top("spec");
 
@@ -47,6 +45,14 @@ pub(crate) fn gateway(object: &Value, _: &Metadata, cx: &mut Reading<'_>) -> Opt
                 "nothing is created for a Gateway that could have them",
             ),
             ("spec.listeners[].tls.options", "no option is known"),
+            (
+                "spec.tls.frontend",
+                "client certificates are not checked yet",
+            ),
+            (
+                "spec.tls.backend",
+                "is not supported yet; backends see no certificate",
+            ),
         ],
     );
     for (index, listener) in gateway.listeners.iter().enumerate() {
@@ -137,7 +143,7 @@ fn named(matches: &[NamedMatch], list: At<'_>, cx: &mut Reading<'_>) {
 }
 
 fn regex(text: &str, at: At<'_>, cx: &mut Reading<'_>) {
-    if let Some(fault) = syntax::regex_fault(text) {
+    if let Err(fault) = re2::translate(text) {
         cx.reject(at, fault);
     }
 }
@@ -237,6 +243,15 @@ pub(crate) fn backend_tls_policy(
     cx: &mut Reading<'_>,
 ) -> Option<Resource> {
     let policy = cx.conform(object, "spec", &schema::backend_tls_policy::SPEC)?;
-    cx.not_acted_on(object, &[("spec.options", "no option is known")]);
+    cx.not_acted_on(
+        object,
+        &[
+            ("spec.options", "no option is known"),
+            (
+                "spec.validation",
+                "has its status, but connections to backends are not encrypted by it yet",
+            ),
+        ],
+    );
     Some(Resource::BackendTlsPolicy(Box::new(policy)))
 }
