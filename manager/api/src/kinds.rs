@@ -11,6 +11,9 @@ pub(crate) mod namespace;
 pub(crate) mod node;
 pub(crate) mod peer_authentication;
 pub(crate) mod pod;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod published;
 pub(crate) mod request_authentication;
 pub(crate) mod scope;
 pub(crate) mod service;
