@@ -25,6 +25,9 @@ use crate::{
 /// Compiles, and remembers what it compiled.
 #[derive(Debug, Default)]
 pub struct Compiler {
+    /// As given; the mesh configuration may say otherwise.
+    given: Settings,
+    /// In force.
     settings: Settings,
     mesh: Mesh,
     index: Index,
@@ -54,6 +57,7 @@ impl Compiler {
     /// A compiler that has seen nothing.
     pub fn new(settings: Settings) -> Self {
         Self {
+            given: settings.clone(),
             settings,
             ..Self::default()
         }
@@ -96,6 +100,16 @@ impl Compiler {
     pub fn update(&mut self, store: &Store, changed: &[ObjectKey]) -> Change {
         let mut change = Change::default();
         let mut dirty = BTreeSet::new();
+        let everything: Vec<ObjectKey>;
+        let mut changed = changed;
+        if changed.iter().any(|key| key.kind == Kind::ConfigMap) {
+            let settings = self.given.with_mesh_config(store);
+            if settings != self.settings {
+                self.settings = settings;
+                everything = store.keys().chain(changed).cloned().collect();
+                changed = &everything;
+            }
+        }
         self.update_nodes(store, changed, &mut change, &mut dirty);
         self.update_pods(store, changed, &mut change, &mut dirty);
         self.update_index(store, changed, &mut dirty);

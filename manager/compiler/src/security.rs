@@ -48,7 +48,6 @@ impl Security {
         changed: &[ObjectKey],
         policies: &mut Policies,
     ) -> PolicyChange {
-        policies.normalization = settings.path_normalization;
         let mut dirty = BTreeSet::new();
         for key in changed {
             if is_policy(key.kind) {
@@ -60,6 +59,10 @@ impl Security {
             }
         }
         let mut change = PolicyChange::default();
+        if policies.mesh != settings.mesh_policy {
+            policies.mesh = settings.mesh_policy;
+            change.mesh = Some(settings.mesh_policy);
+        }
         for key in dirty {
             self.compile(settings, store, &key, policies, &mut change);
         }

@@ -32,6 +32,7 @@ const ADDRESS: &str = "istio.workload.Address";
 
 /// All messages: authorizations, then services, then workloads, each in ascending name.
 pub fn messages(store: &Store, settings: &Settings) -> Vec<Message> {
+    let settings = &settings.with_mesh_config(store);
     let mut authorizations: Vec<Message> = store
         .objects(Kind::AuthorizationPolicy)
         .filter_map(|object| authorization::convert(settings, object))

@@ -161,7 +161,7 @@ pub fn authorize<'p>(
     layer: Layer,
 ) -> Verdict<'p> {
     let held = holding(policies, subject);
-    judge(&held, attributes, layer, policies.normalization)
+    judge(&held, attributes, layer, policies.mesh.normalization)
 }
 
 /// The policies that hold for `subject`, in the order in which they are asked. Whoever judges much

@@ -53,6 +53,6 @@ pub struct Server {
 }
 
 /// Whether a client opens mTLS by itself (`enableAutoMtls`): wherever the server can and takes it.
-pub fn opens_mtls(is_automatic: bool, server: Server) -> bool {
-    is_automatic && server.is_in_mesh && server.mode != MtlsMode::Disable
+pub fn opens_mtls(policies: &Policies, server: Server) -> bool {
+    policies.mesh.is_mtls_automatic && server.is_in_mesh && server.mode != MtlsMode::Disable
 }

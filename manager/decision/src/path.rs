@@ -220,13 +220,17 @@ mod tests {
                 Normalization::DecodeAndMergeSlashes,
             ]),
         ) {
-            let once = normal(&path, how);
+            let Ok(once) = normalize(&path, how) else {
+                // Its digits happen to be those of an escaped NUL.
+                prop_assert!(path.contains("%00"));
+                return Ok(());
+            };
             prop_assert!(once.starts_with('/'));
             prop_assert!(!once.split('/').any(|part| part == "." || part == ".."), "{}", once);
             if how != Normalization::Base {
                 prop_assert!(!once.contains("//"), "{}", once);
             }
-            prop_assert_eq!(normal(&once, how), once);
+            prop_assert_eq!(normal(&once, how), &*once);
         }
     }
 }

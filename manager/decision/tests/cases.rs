@@ -33,12 +33,7 @@ fn policies(case: &Path) -> Policies {
         &fs::read_to_string(case.join("in.yaml")).unwrap(),
     );
     let keys: Vec<_> = store.keys().cloned().collect();
-    let mut settings = Settings::default();
-    if case.ends_with("authz_trust_domains") {
-        settings.trust_domain = "new-td".into();
-        settings.trust_domain_aliases = vec!["old-td".into()];
-    }
-    let mut compiler = Compiler::new(settings);
+    let mut compiler = Compiler::new(Settings::default());
     compiler.update(&store, &keys);
     compiler.mesh().policies.clone()
 }

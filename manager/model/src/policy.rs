@@ -119,11 +119,29 @@ impl Normalization {
     }
 }
 
+/// What holds for the whole mesh.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub struct MeshPolicy {
+    /// How paths are made regular before policies look at them.
+    pub normalization: Normalization,
+    /// `enableAutoMtls`: whether clients open mTLS by themselves wherever it is taken.
+    pub is_mtls_automatic: bool,
+}
+
+impl Default for MeshPolicy {
+    fn default() -> Self {
+        Self {
+            normalization: Normalization::default(),
+            is_mtls_automatic: true,
+        }
+    }
+}
+
 /// All policies.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct Policies {
-    /// How paths are made regular before policies look at them.
-    pub normalization: Normalization,
+    /// What holds for all.
+    pub mesh: MeshPolicy,
     /// `AuthorizationPolicy`.
     pub authorization: BTreeMap<PolicyName, Arc<AuthorizationPolicy>>,
     /// `PeerAuthentication`.
@@ -135,6 +153,8 @@ pub struct Policies {
 /// What changed in [`Policies`]: only what is named here differs.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct PolicyChange {
+    /// What holds for all, when it is different.
+    pub mesh: Option<MeshPolicy>,
     /// Policies new or different (`Some`), or gone (`None`), each at most once.
     pub authorization: Vec<(PolicyName, Option<Arc<AuthorizationPolicy>>)>,
     /// Policies new or different (`Some`), or gone (`None`), each at most once.
@@ -146,13 +166,17 @@ pub struct PolicyChange {
 impl PolicyChange {
     /// Whether nothing differs.
     pub fn is_empty(&self) -> bool {
-        self.authorization.is_empty() && self.peer.is_empty() && self.request.is_empty()
+        self.mesh.is_none()
+            && self.authorization.is_empty()
+            && self.peer.is_empty()
+            && self.request.is_empty()
     }
 }
 
 impl Policies {
     /// Applies a change.
     pub fn apply(&mut self, change: &PolicyChange) {
+        self.mesh = change.mesh.unwrap_or(self.mesh);
         put(&mut self.authorization, &change.authorization);
         put(&mut self.peer, &change.peer);
         put(&mut self.request, &change.request);
