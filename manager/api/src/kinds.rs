@@ -12,7 +12,6 @@ pub(crate) mod node;
 pub(crate) mod peer_authentication;
 pub(crate) mod pod;
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod published;
 pub(crate) mod request_authentication;
 pub(crate) mod scope;

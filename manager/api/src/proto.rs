@@ -146,7 +146,10 @@ pub(crate) fn percent_number<'de, D: Deserializer<'de>>(
 /// A share's weight.
 pub(crate) fn weight<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
     let weight = i32::deserialize(from)?;
-    u32::try_from(weight).map_err(|_| D::Error::custom(format_args!("weight {weight} < 0")))
+    match u32::try_from(weight) {
+        Ok(weight) => Ok(weight),
+        Err(_) => Err(D::Error::custom(format_args!("weight {weight} < 0"))),
+    }
 }
 
 /// Labels, as a selector or of a workload; their syntax is checked later.

@@ -120,7 +120,7 @@ pub(super) fn policy(written: Option<&TrafficPolicy>, at: At<'_>, cx: &mut Readi
         max_connections: pool.and_then(|p| pool::max_connections(p, at.key("connectionPool"), cx)),
         outlier: outlier.and_then(|o| outlier_detection(o, at.key("outlierDetection"), cx)),
         hash,
-        http: pool.and_then(|pool| pool::http(pool)),
+        http: pool.and_then(pool::http),
         tls: written.tls.clone(),
         locality: balancer.and_then(|balancer| balancer.locality_lb_setting.clone()),
         retry_budget: written.retry_budget.clone(),
