@@ -46,6 +46,26 @@ fn each_case_gets_the_status_it_says() {
     );
 }
 
+#[test]
+fn the_order_of_documents_never_matters() {
+    for case in cases() {
+        let text = fs::read_to_string(case.join("in.yaml")).unwrap();
+        let mut documents: Vec<&str> = text.split("\n---\n").collect();
+        let only_status = |text: &str| {
+            let found = render(text);
+            found.split("\nproblems\n").next().unwrap().to_owned()
+        };
+        let expected = only_status(&text);
+        documents.reverse();
+        assert_eq!(
+            only_status(&documents.join("\n---\n")),
+            expected,
+            "{}",
+            case.display()
+        );
+    }
+}
+
 fn render(text: &str) -> String {
     let mut store = Store::default();
     store.put_file("in.yaml", text);

@@ -56,3 +56,26 @@ fn complain(store: &Store) -> bool {
     }
     errors.is_empty()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn status_is_what_stands_in_a_cluster_but_for_times() {
+        let mut store = Store::default();
+        let gateway = "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\n\
+            metadata: {name: edge, namespace: shop, generation: 2}\nspec:\n  gatewayClassName: weft\n  \
+            listeners: [{name: udp, port: 53, protocol: UDP}]\n";
+        store.put_file("f.yaml", gateway);
+        let text = statuses(&store).expect("a status");
+        let expected = "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata:\n  \
+            namespace: shop\n  name: edge\nstatus:\n  conditions:\n  - type: Accepted\n    \
+            status: \"True\"\n    reason: Accepted\n    message: \"\"\n    observedGeneration: 2\n";
+        assert!(text.starts_with(expected), "{text}");
+        assert!(
+            text.contains("  - name: udp\n    supportedKinds:\n"),
+            "{text}"
+        );
+    }
+}

@@ -85,3 +85,36 @@ impl LabelSelector {
             && self.match_expressions.iter().all(holds)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn operators_are_those_of_kubernetes() {
+        let selects = |expression: serde_json::Value| {
+            let selector: LabelSelector =
+                serde_json::from_value(json!({"matchExpressions": [expression]})).unwrap();
+            selector.selects(|key| (key == "team").then_some("red"))
+        };
+        let with = |key: &str, operator: &str, values: &[&str]| {
+            selects(json!({"key": key, "operator": operator, "values": values}))
+        };
+        assert!(with("team", "In", &["blue", "red"]) && !with("team", "In", &["blue"]));
+        assert!(!with("other", "In", &["red"]));
+        assert!(with("team", "NotIn", &["blue"]) && !with("team", "NotIn", &["red"]));
+        assert!(with("other", "NotIn", &["red"]));
+        assert!(with("team", "Exists", &[]) && !with("other", "Exists", &[]));
+        assert!(with("other", "DoesNotExist", &[]) && !with("team", "DoesNotExist", &[]));
+        // Not valid: nothing is chosen.
+        assert!(!with("team", "In", &[]) && !with("team", "Exists", &["red"]));
+        assert!(!with("team", "Near", &["red"]));
+    }
+
+    #[test]
+    fn no_condition_chooses_everything() {
+        assert!(LabelSelector::default().selects(|_| None));
+    }
+}

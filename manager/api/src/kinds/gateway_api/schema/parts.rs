@@ -111,7 +111,7 @@ pub(super) const RULE_NAMES_ARE_UNIQUE: Rule =
     });
 
 pub(super) const SERVICE_HAS_PORT: Rule = rule("Must have port for Service reference", |backend| {
-    !(at(backend, "group") == "" && at(backend, "kind") == "Service") || has(backend, "port")
+    !(at(backend, "group").is_empty() && at(backend, "kind") == "Service") || has(backend, "port")
 });
 
 pub(super) const BACKEND_GROUP: Field = may("group", ANY_GROUP.or(r#""""#));
