@@ -16,6 +16,7 @@ use crate::{
     gateways::{self, Gateways},
     index::Index,
     nodes, problems,
+    routes::{self, Routes},
     rules::Rules,
     security::Security,
     services::{self, Compiled, Sources},
@@ -34,6 +35,7 @@ pub struct Compiler {
     rules: Rules,
     workloads: Workloads,
     security: Security,
+    routes: Routes,
     /// What is known of each service besides the model.
     notes: BTreeMap<ServiceName, Notes>,
     /// Which services ask for the workload of an endpoint, by what they know of it. Hashes keep it
@@ -82,6 +84,7 @@ impl Compiler {
         let found = found.chain(self.workloads.problems());
         let policies = &self.mesh.policies;
         let found = found.chain(self.security.problems(&self.settings, store, policies));
+        let found = found.chain(self.routes.problems(&self.settings, store));
         let gateways = Gateways {
             settings: &self.settings,
             store,
@@ -115,9 +118,12 @@ impl Compiler {
         self.update_index(store, changed, &mut dirty);
         let (settings, policies) = (&self.settings, &mut self.mesh.policies);
         change.policies = self.security.update(settings, store, changed, policies);
+        let tables = &mut self.mesh.routes;
+        change.routes = self.routes.update(settings, store, changed, tables);
         for name in dirty {
             let compiled = self.compile(store, &name);
             let service = self.note(&name, compiled);
+            self.update_policies(store, &name, service.as_ref(), &mut change);
             self.replace(name, service, &mut change);
         }
         change
@@ -271,6 +277,40 @@ impl Compiler {
             .apply(rule.as_ref(), default, &mut compiled.service.ports);
         compiled.rule = rule;
         Some(compiled)
+    }
+
+    /// What DestinationRules say of a service to its clients.
+    fn update_policies(
+        &mut self,
+        store: &Store,
+        name: &ServiceName,
+        service: Option<&Service>,
+        change: &mut Change,
+    ) {
+        let fitting = self.rules.fitting(name);
+        let new: Option<Arc<[_]>> = match service {
+            Some(service) if !fitting.is_empty() => {
+                let sources = Sources {
+                    settings: &self.settings,
+                    store,
+                    index: &self.index,
+                    workloads: &self.workloads,
+                    mesh: &self.mesh,
+                };
+                let policies = routes::policies::policies(&sources, service, fitting);
+                (!policies.is_empty()).then(|| policies.into())
+            }
+            _ => None,
+        };
+        let known = &mut self.mesh.routes.policies;
+        if known.get(name) == new.as_ref() {
+            return;
+        }
+        match &new {
+            Some(new) => drop(known.insert(name.clone(), Arc::clone(new))),
+            None => drop(known.remove(name)),
+        }
+        change.routes.policies.push((name.clone(), new));
     }
 
     /// Writes down all that is known of a service but the model.

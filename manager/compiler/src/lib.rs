@@ -13,6 +13,7 @@ mod gateways;
 mod index;
 mod nodes;
 mod problems;
+mod routes;
 mod rules;
 mod security;
 mod services;

@@ -105,6 +105,12 @@ impl Workloads {
         Some(Arc::clone(&known.workload))
     }
 
+    /// Labels of the pod that owns an address.
+    pub(crate) fn labels(&self, address: IpAddr) -> Option<&Labels> {
+        let (_, known) = self.claimants(address).into_iter().next()?;
+        Some(&known.labels)
+    }
+
     /// The workload of a pod, by name.
     pub(crate) fn pod(&self, namespace: &Arc<str>, name: &Arc<str>) -> Option<Arc<Workload>> {
         let (namespace, name) = (Arc::clone(namespace), Arc::clone(name));

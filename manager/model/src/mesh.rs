@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::{
     Service, ServiceName, Workload,
     policy::{Policies, PolicyChange},
+    route::{RouteChange, RouteTables},
 };
 
 /// All that is known of the mesh.
@@ -20,6 +21,8 @@ pub struct Mesh {
     pub nodes: BTreeMap<Arc<str>, Node>,
     /// Who may talk to whom.
     pub policies: Policies,
+    /// Where requests and connections go.
+    pub routes: RouteTables,
 }
 
 /// A node.
@@ -44,6 +47,8 @@ pub struct Change {
     pub nodes: Vec<(Arc<str>, Option<Node>)>,
     /// Policies new, different or gone.
     pub policies: PolicyChange,
+    /// Route tables new, different or gone.
+    pub routes: RouteChange,
 }
 
 impl Change {
@@ -53,6 +58,7 @@ impl Change {
             && self.addresses.is_empty()
             && self.nodes.is_empty()
             && self.policies.is_empty()
+            && self.routes.is_empty()
     }
 }
 
@@ -78,5 +84,6 @@ impl Mesh {
             }
         }
         self.policies.apply(&change.policies);
+        self.routes.apply(&change.routes);
     }
 }
