@@ -36,6 +36,7 @@ const TABLE: [Row; 15] = [
         outside: &[
             "ipnet",
             "k8s-openapi",
+            "regex",
             "saphyr-parser",
             "serde",
             "serde_ignored",
