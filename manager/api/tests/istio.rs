@@ -10,6 +10,8 @@ mod destination_rule;
 mod gateway;
 #[path = "istio/others.rs"]
 mod others;
+#[path = "istio/request_rules.rs"]
+mod request_rules;
 #[path = "istio/virtual_service.rs"]
 mod virtual_service;
 
