@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod application;
 mod compiler;
 mod endpoints;
 mod entries;
@@ -22,6 +23,7 @@ mod workloads;
 
 pub mod wds;
 
+pub use application::{Application, application};
 pub use compiler::Compiler;
 pub use gateways::{CONTROLLER as GATEWAY_CONTROLLER, gateway_status};
 pub use security::is_kernel_only;

@@ -3,7 +3,8 @@
 //! outcomes are given with their shares.
 //!
 //! Reading order: [`request`] (who asks for what), [`router`] (route tables made ready, and the
-//! decision), `index` and `matching` (which rule fits), [`rewriting`] (paths and Locations).
+//! decision), `index` and `matching` (which rule fits), [`rewriting`] (paths and Locations),
+//! [`destinations`] (what stands behind a rule's destinations).
 
 #![forbid(unsafe_code)]
 
@@ -16,6 +17,8 @@ mod index;
 mod matching;
 
 pub mod rewriting;
+
+pub mod destinations;
 
 pub mod subject;
 
