@@ -1,5 +1,8 @@
 //! The command line. Doc comments are the help.
 
+pub(crate) mod convert;
+pub(crate) mod offline;
+
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, error::ErrorKind};
@@ -36,6 +39,10 @@ pub(crate) enum Command {
     Doctor(DoctorArgs),
     /// Remove everything from the kernel and from the state directory
     Uninstall(UninstallArgs),
+    /// Check resources in files, without a cluster
+    Validate(offline::ValidateArgs),
+    /// Print what resources in files become in other forms
+    Convert(convert::ConvertArgs),
     /// Dial the canary address; the manager runs this where it wants to know whether hooks work
     #[command(hide = true)]
     Canary,

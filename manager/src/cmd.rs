@@ -1,6 +1,8 @@
 //! Operator commands, one file each: ask the manager or read the pins, print, and give an exit code.
 
+pub(crate) mod convert;
 pub(crate) mod doctor;
+pub(crate) mod documents;
 pub(crate) mod instance;
 pub(crate) mod map;
 pub(crate) mod output;
@@ -9,6 +11,8 @@ pub(crate) mod status;
 pub(crate) mod table;
 pub(crate) mod top;
 pub(crate) mod uninstall;
+pub(crate) mod validate;
+pub(crate) mod yaml;
 
 use std::process::ExitCode;
 

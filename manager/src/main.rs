@@ -32,6 +32,8 @@ fn main() -> ExitCode {
         Command::Map(arguments) => cmd::map::run(&arguments),
         Command::Doctor(arguments) => cmd::doctor::run(&arguments),
         Command::Uninstall(arguments) => cmd::uninstall::run(&arguments),
+        Command::Validate(arguments) => cmd::validate::run(&arguments),
+        Command::Convert(arguments) => cmd::convert::run(&arguments),
         Command::Canary => Ok(run::canary::dial()),
     };
     result.unwrap_or_else(|error| {

@@ -17,7 +17,8 @@ mod node;
 pub(crate) mod place;
 mod process;
 mod repair;
-mod source;
+pub(crate) mod source;
+mod unenforced;
 mod uplinks;
 
 use std::{

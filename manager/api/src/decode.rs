@@ -9,6 +9,7 @@ use crate::{
     Severity,
     intern::Interner,
     path::{At, FieldPath, Segment},
+    proto,
     syntax::{self, AddressFault},
 };
 
@@ -89,6 +90,24 @@ impl<'a> Reading<'a> {
             .filter(|value| !value.is_null())
             .unwrap_or(&empty);
         self.decode(value, FieldPath::from(At::top(at)))
+    }
+
+    /// As [`Self::field`], for a message of Istio, where null stands for unset.
+    pub(crate) fn message<T: DeserializeOwned>(
+        &mut self,
+        object: &Value,
+        at: &'static str,
+    ) -> Option<T> {
+        let value = match object.get(at) {
+            Some(value) if !value.is_null() => proto::without_nulls(value),
+            _ => Value::Object(serde_json::Map::new()),
+        };
+        self.decode(&value, FieldPath::from(At::top(at)))
+    }
+
+    /// As [`Self::message`], for one that stands in a text `at`.
+    pub(crate) fn embedded<T: DeserializeOwned>(&mut self, value: &Value, at: At<'_>) -> Option<T> {
+        self.decode(&proto::without_nulls(value), FieldPath::from(at))
     }
 
     /// Decodes the whole object.

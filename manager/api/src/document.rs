@@ -179,6 +179,7 @@ impl Sheet<'_> {
                     key: metadata.key,
                     labels: metadata.labels,
                     created: metadata.created,
+                    generation: metadata.generation,
                     file: Arc::clone(self.file),
                     line: 0,
                     resource,

@@ -1,21 +1,35 @@
-//! The kinds that are read, one file each, and the one table that lists them.
+//! The kinds that are read, one file each, and a table that lists them.
 
+pub(crate) mod authorization_policy;
 pub(crate) mod destination_rule;
 pub(crate) mod endpoint_slice;
+pub mod extension;
+pub mod gateway_api;
+pub mod istio_gateway;
+pub mod mesh_config;
 pub(crate) mod namespace;
 pub(crate) mod node;
+pub(crate) mod peer_authentication;
 pub(crate) mod pod;
+#[cfg(test)]
+mod published;
+pub(crate) mod request_authentication;
+pub(crate) mod scope;
 pub(crate) mod service;
+pub(crate) mod service_account;
 pub(crate) mod service_entry;
+mod table;
+pub mod telemetry;
+mod unsupported;
+pub mod virtual_service;
+mod visibility;
+pub(crate) mod workload_entry;
+pub mod workload_group;
 
 use std::fmt;
 
-use serde_json::Value;
-
-use crate::{
-    DestinationRule, EndpointSlice, Namespace, Node, Pod, Service, ServiceEntry, decode::Reading,
-    object::Metadata,
-};
+pub(crate) use self::table::{NameSyntax, Registration, registration};
+use crate::{DestinationRule, EndpointSlice, Namespace, Node, Pod, Service, ServiceEntry};
 
 /// A kind that is read.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -34,6 +48,56 @@ pub enum Kind {
     ServiceEntry,
     /// Istio, `networking.istio.io`.
     DestinationRule,
+    /// Istio, `networking.istio.io`.
+    VirtualService,
+    /// `Gateway` of Istio, `networking.istio.io`.
+    IstioGateway,
+    /// Istio, `networking.istio.io`.
+    WorkloadEntry,
+    /// Istio, `networking.istio.io`.
+    WorkloadGroup,
+    /// Istio, `networking.istio.io`.
+    Sidecar,
+    /// Istio, `networking.istio.io`.
+    EnvoyFilter,
+    /// Istio, `networking.istio.io`.
+    ProxyConfig,
+    /// Istio, `telemetry.istio.io`.
+    Telemetry,
+    /// Istio, `extensions.istio.io`.
+    WasmPlugin,
+    /// Istio, `extensions.istio.io`.
+    TrafficExtension,
+    /// Kubernetes.
+    ServiceAccount,
+    /// Kubernetes.
+    Secret,
+    /// Kubernetes.
+    ConfigMap,
+    /// Istio, `security.istio.io`.
+    PeerAuthentication,
+    /// Istio, `security.istio.io`.
+    RequestAuthentication,
+    /// Istio, `security.istio.io`.
+    AuthorizationPolicy,
+    /// Gateway API.
+    GatewayClass,
+    /// Gateway API.
+    Gateway,
+    /// Gateway API.
+    HttpRoute,
+    /// Gateway API.
+    GrpcRoute,
+    /// Gateway API.
+    TcpRoute,
+    /// Gateway API.
+    UdpRoute,
+    /// Gateway API.
+    TlsRoute,
+    /// Gateway API.
+    ReferenceGrant,
+    /// Gateway API.
+    BackendTlsPolicy,
 }
 
 impl Kind {
@@ -53,7 +117,7 @@ impl Kind {
     }
 
     fn registration(self) -> &'static Registration {
-        KINDS
+        table::KINDS
             .iter()
             .find(|r| r.kind == self)
             .expect("every kind is in the table; a test holds it")
@@ -77,137 +141,27 @@ pub enum Resource {
     EndpointSlice(EndpointSlice),
     ServiceEntry(Box<ServiceEntry>),
     DestinationRule(Box<DestinationRule>),
-}
-
-/// How a kind is read.
-pub(crate) struct Registration {
-    pub(crate) kind: Kind,
-    pub(crate) name: &'static str,
-    pub(crate) group: &'static str,
-    /// Served versions, all read alike.
-    pub(crate) versions: &'static [&'static str],
-    pub(crate) is_cluster_scoped: bool,
-    pub(crate) name_syntax: NameSyntax,
-    pub(crate) read: fn(&Value, &Metadata, &mut Reading<'_>) -> Option<Resource>,
-}
-
-/// What `metadata.name` may be.
-#[derive(Clone, Copy)]
-pub(crate) enum NameSyntax {
-    Subdomain,
-    Label,
-    ServiceLabel,
-}
-
-impl fmt::Display for NameSyntax {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Subdomain => "use lower-case letters, digits, '-' and '.', at most 253",
-            Self::Label => "use lower-case letters, digits and '-', at most 63",
-            Self::ServiceLabel => {
-                "use lower-case letters, digits and '-', at most 63, beginning with a letter"
-            }
-        })
-    }
-}
-
-const ISTIO_NETWORKING: &[&str] = &["v1alpha3", "v1beta1", "v1"];
-
-/// Every kind that is read.
-pub(crate) static KINDS: &[Registration] = &[
-    Registration {
-        kind: Kind::Namespace,
-        name: "Namespace",
-        group: "",
-        versions: &["v1"],
-        is_cluster_scoped: true,
-        name_syntax: NameSyntax::Label,
-        read: namespace::read,
-    },
-    Registration {
-        kind: Kind::Node,
-        name: "Node",
-        group: "",
-        versions: &["v1"],
-        is_cluster_scoped: true,
-        name_syntax: NameSyntax::Subdomain,
-        read: node::read,
-    },
-    Registration {
-        kind: Kind::Pod,
-        name: "Pod",
-        group: "",
-        versions: &["v1"],
-        is_cluster_scoped: false,
-        name_syntax: NameSyntax::Subdomain,
-        read: pod::read,
-    },
-    Registration {
-        kind: Kind::Service,
-        name: "Service",
-        group: "",
-        versions: &["v1"],
-        is_cluster_scoped: false,
-        name_syntax: NameSyntax::ServiceLabel,
-        read: service::read,
-    },
-    Registration {
-        kind: Kind::EndpointSlice,
-        name: "EndpointSlice",
-        group: "discovery.k8s.io",
-        versions: &["v1"],
-        is_cluster_scoped: false,
-        name_syntax: NameSyntax::Subdomain,
-        read: endpoint_slice::read,
-    },
-    Registration {
-        kind: Kind::ServiceEntry,
-        name: "ServiceEntry",
-        group: "networking.istio.io",
-        versions: ISTIO_NETWORKING,
-        is_cluster_scoped: false,
-        name_syntax: NameSyntax::Subdomain,
-        read: service_entry::read,
-    },
-    Registration {
-        kind: Kind::DestinationRule,
-        name: "DestinationRule",
-        group: "networking.istio.io",
-        versions: ISTIO_NETWORKING,
-        is_cluster_scoped: false,
-        name_syntax: NameSyntax::Subdomain,
-        read: destination_rule::read,
-    },
-];
-
-/// How a group and kind are read.
-pub(crate) fn registration(group: &str, name: &str) -> Option<&'static Registration> {
-    KINDS
-        .iter()
-        .find(|registration| registration.group == group && registration.name == name)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_kind_is_in_the_table_once() {
-        use Kind::*;
-        for kind in [
-            Namespace,
-            Node,
-            Pod,
-            Service,
-            EndpointSlice,
-            ServiceEntry,
-            DestinationRule,
-        ] {
-            assert_eq!(
-                KINDS.iter().filter(|entry| entry.kind == kind).count(),
-                1,
-                "{kind:?}"
-            );
-        }
-    }
+    VirtualService(Box<virtual_service::VirtualService>),
+    IstioGateway(Box<istio_gateway::IstioGateway>),
+    WorkloadEntry(Box<workload_entry::WorkloadEntry>),
+    WorkloadGroup(Box<workload_group::WorkloadGroup>),
+    Telemetry(Box<telemetry::Telemetry>),
+    WasmPlugin(Box<extension::TrafficExtension>),
+    TrafficExtension(Box<extension::TrafficExtension>),
+    ServiceAccount,
+    Secret(Box<service_account::Secret>),
+    ConfigMap(Box<service_account::ConfigMap>),
+    Unsupported,
+    PeerAuthentication(Box<peer_authentication::PeerAuthentication>),
+    RequestAuthentication(Box<request_authentication::RequestAuthentication>),
+    AuthorizationPolicy(Box<authorization_policy::AuthorizationPolicy>),
+    GatewayClass(Box<gateway_api::GatewayClass>),
+    Gateway(Box<gateway_api::Gateway>),
+    HttpRoute(Box<gateway_api::HttpRoute>),
+    GrpcRoute(Box<gateway_api::GrpcRoute>),
+    TcpRoute(Box<gateway_api::StreamRoute>),
+    UdpRoute(Box<gateway_api::StreamRoute>),
+    TlsRoute(Box<gateway_api::TlsRoute>),
+    ReferenceGrant(Box<gateway_api::ReferenceGrant>),
+    BackendTlsPolicy(Box<gateway_api::BackendTlsPolicy>),
 }

@@ -39,3 +39,9 @@ impl Labels {
         self.0.iter()
     }
 }
+
+impl FromIterator<(Arc<str>, Arc<str>)> for Labels {
+    fn from_iter<T: IntoIterator<Item = (Arc<str>, Arc<str>)>>(labels: T) -> Self {
+        Self::new(labels.into_iter())
+    }
+}

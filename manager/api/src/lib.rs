@@ -7,27 +7,45 @@
 
 #![forbid(unsafe_code)]
 
+mod base64;
+mod cel;
 mod decode;
 mod document;
 mod intern;
 mod kinds;
 mod labels;
+mod limits;
 mod object;
 mod path;
 mod problem;
+mod proto;
+pub mod re2;
+mod schema;
 mod store;
 mod syntax;
 mod yaml;
 
 pub use kinds::{
     Kind, Resource,
-    destination_rule::{DestinationRule, LoadBalancing, OutlierDetection, Policy},
+    authorization_policy::{
+        Action, AuthorizationCondition, AuthorizationOperation, AuthorizationPolicy,
+        AuthorizationRule, AuthorizationSource, Values,
+    },
+    destination_rule::{DestinationRule, LoadBalancing, OutlierDetection, Policy, Subset, traffic},
     endpoint_slice::{Conditions, Endpoint, EndpointSlice, Hints, SlicePort},
+    extension, gateway_api, istio_gateway, mesh_config,
     namespace::Namespace,
     node::Node,
+    peer_authentication::{MtlsMode, PeerAuthentication},
     pod::{ContainerPort, Owner, Phase, Pod},
+    request_authentication::{JwtRule, RequestAuthentication},
+    scope::{PolicyScope, TargetKind, TargetRef},
     service::{Service, ServicePort, ServiceType, TargetPort, TrafficPolicy},
-    service_entry::{EntryEndpoint, EntryPort, ServiceEntry},
+    service_account::{ConfigMap, Secret},
+    service_entry::{EntryEndpoint, EntryPort, Resolution, ServiceEntry},
+    telemetry, virtual_service,
+    workload_entry::WorkloadEntry,
+    workload_group,
 };
 pub use labels::Labels;
 pub use object::{Object, ObjectKey};

@@ -43,6 +43,8 @@ pub struct Object {
     pub labels: Labels,
     /// `metadata.creationTimestamp` in seconds since 1970.
     pub created: Option<i64>,
+    /// `metadata.generation`.
+    pub generation: Option<i64>,
     /// File it was read from.
     pub file: Arc<str>,
     /// Line of its first key, from 1.
@@ -69,6 +71,7 @@ pub(crate) struct Metadata {
     pub(crate) key: ObjectKey,
     pub(crate) labels: Labels,
     pub(crate) created: Option<i64>,
+    pub(crate) generation: Option<i64>,
     pub(crate) is_deleting: bool,
     /// The controlling owner's kind and name.
     pub(crate) controller: Option<(Arc<str>, Arc<str>)>,
@@ -113,6 +116,7 @@ impl Metadata {
             key,
             labels: labels(meta.labels, METADATA.key("labels"), cx),
             created: meta.creation_timestamp.map(|Time(time)| time.as_second()),
+            generation: meta.generation,
             is_deleting: meta.deletion_timestamp.is_some(),
             controller: controller
                 .map(|owner| (cx.interner.name(&owner.kind), cx.interner.name(&owner.name))),

@@ -108,6 +108,24 @@ pub(crate) fn is_host(host: &str) -> bool {
         })
 }
 
+/// Whether every name a host stands for is one that `outer` stands for; either may begin with a
+/// wildcard. Case does not count.
+pub(crate) fn is_within(host: &str, outer: &str) -> bool {
+    let (host, outer) = (host.to_ascii_lowercase(), outer.to_ascii_lowercase());
+    match outer.strip_prefix('*') {
+        None => host == outer,
+        Some(suffix) => {
+            let own = host.strip_prefix('*');
+            own.map_or_else(|| host.ends_with(suffix), |own| own.ends_with(suffix))
+        }
+    }
+}
+
+/// Whether two hosts stand for a name both.
+pub(crate) fn hosts_overlap(one: &str, other: &str) -> bool {
+    is_within(one, other) || is_within(other, one)
+}
+
 /// What speaks against an address, and how loudly.
 pub(crate) enum AddressFault {
     /// Nothing can be sent to it.

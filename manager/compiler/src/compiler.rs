@@ -7,15 +7,18 @@ use std::{
 };
 
 use weft_api::{Kind, Labels, ObjectKey, Resource, Store};
-use weft_model::{Change, Mesh, Problem, Service, ServiceName};
+use weft_model::{Change, Mesh, Problem, Service, ServiceName, status::ObjectStatus};
 
 use crate::{
     Settings,
     endpoints::WorkloadRef,
     entries,
+    gateways::{self, Gateways},
     index::Index,
     nodes, problems,
+    routes::{self, Routes},
     rules::Rules,
+    security::Security,
     services::{self, Compiled, Sources},
     workloads::Workloads,
 };
@@ -23,11 +26,16 @@ use crate::{
 /// Compiles, and remembers what it compiled.
 #[derive(Debug, Default)]
 pub struct Compiler {
+    /// As given; the mesh configuration may say otherwise.
+    given: Settings,
+    /// In force.
     settings: Settings,
     mesh: Mesh,
     index: Index,
     rules: Rules,
     workloads: Workloads,
+    security: Security,
+    routes: Routes,
     /// What is known of each service besides the model.
     notes: BTreeMap<ServiceName, Notes>,
     /// Which services ask for the workload of an endpoint, by what they know of it. Hashes keep it
@@ -51,6 +59,7 @@ impl Compiler {
     /// A compiler that has seen nothing.
     pub fn new(settings: Settings) -> Self {
         Self {
+            given: settings.clone(),
             settings,
             ..Self::default()
         }
@@ -73,7 +82,20 @@ impl Compiler {
         );
         let found = found.chain(problems::shared_addresses(&self.mesh));
         let found = found.chain(self.workloads.problems());
+        let policies = &self.mesh.policies;
+        let found = found.chain(self.security.problems(&self.settings, store, policies));
+        let found = found.chain(self.routes.problems(&self.settings, store));
+        let gateways = Gateways {
+            settings: &self.settings,
+            store,
+        };
+        let found = found.chain(gateways.problems());
         problems::in_order(found)
+    }
+
+    /// The `status` of every Gateway API object; see [`crate::gateway_status`].
+    pub fn gateway_status(&self, store: &Store) -> Vec<ObjectStatus> {
+        gateways::gateway_status(&self.settings, store)
     }
 
     /// Takes in the objects that changed (new, different or gone) since the last time, and says
@@ -81,12 +103,27 @@ impl Compiler {
     pub fn update(&mut self, store: &Store, changed: &[ObjectKey]) -> Change {
         let mut change = Change::default();
         let mut dirty = BTreeSet::new();
+        let everything: Vec<ObjectKey>;
+        let mut changed = changed;
+        if changed.iter().any(|key| key.kind == Kind::ConfigMap) {
+            let settings = self.given.with_mesh_config(store);
+            if settings != self.settings {
+                self.settings = settings;
+                everything = store.keys().chain(changed).cloned().collect();
+                changed = &everything;
+            }
+        }
         self.update_nodes(store, changed, &mut change, &mut dirty);
         self.update_pods(store, changed, &mut change, &mut dirty);
         self.update_index(store, changed, &mut dirty);
+        let (settings, policies) = (&self.settings, &mut self.mesh.policies);
+        change.policies = self.security.update(settings, store, changed, policies);
+        let tables = &mut self.mesh.routes;
+        change.routes = self.routes.update(settings, store, changed, tables);
         for name in dirty {
             let compiled = self.compile(store, &name);
             let service = self.note(&name, compiled);
+            self.update_policies(store, &name, service.as_ref(), &mut change);
             self.replace(name, service, &mut change);
         }
         change
@@ -197,7 +234,6 @@ impl Compiler {
         for key in changed {
             let object = store.object(key).map(|object| &**object);
             match key.kind {
-                Kind::Node | Kind::Pod => {}
                 Kind::Namespace => {
                     let inside = self.notes.keys().filter(|name| name.namespace == key.name);
                     dirty.extend(inside.cloned());
@@ -216,6 +252,8 @@ impl Compiler {
                         dirty.extend(self.index.named(&host).cloned());
                     }
                 }
+                // Nothing of a service's endpoints depends on the others.
+                _ => {}
             }
         }
     }
@@ -239,6 +277,40 @@ impl Compiler {
             .apply(rule.as_ref(), default, &mut compiled.service.ports);
         compiled.rule = rule;
         Some(compiled)
+    }
+
+    /// What DestinationRules say of a service to its clients.
+    fn update_policies(
+        &mut self,
+        store: &Store,
+        name: &ServiceName,
+        service: Option<&Service>,
+        change: &mut Change,
+    ) {
+        let fitting = self.rules.fitting(name);
+        let new: Option<Arc<[_]>> = match service {
+            Some(service) if !fitting.is_empty() => {
+                let sources = Sources {
+                    settings: &self.settings,
+                    store,
+                    index: &self.index,
+                    workloads: &self.workloads,
+                    mesh: &self.mesh,
+                };
+                let policies = routes::policies::policies(&sources, service, fitting);
+                (!policies.is_empty()).then(|| policies.into())
+            }
+            _ => None,
+        };
+        let known = &mut self.mesh.routes.policies;
+        if known.get(name) == new.as_ref() {
+            return;
+        }
+        match &new {
+            Some(new) => drop(known.insert(name.clone(), Arc::clone(new))),
+            None => drop(known.remove(name)),
+        }
+        change.routes.policies.push((name.clone(), new));
     }
 
     /// Writes down all that is known of a service but the model.

@@ -6,16 +6,25 @@
 
 #![forbid(unsafe_code)]
 
+mod application;
 mod compiler;
 mod endpoints;
 mod entries;
+mod gateways;
 mod index;
 mod nodes;
 mod problems;
+mod routes;
 mod rules;
+mod security;
 mod services;
 mod settings;
 mod workloads;
 
+pub mod wds;
+
+pub use application::{Application, application};
 pub use compiler::Compiler;
+pub use gateways::{CONTROLLER as GATEWAY_CONTROLLER, gateway_status};
+pub use security::is_kernel_only;
 pub use settings::Settings;

@@ -40,6 +40,16 @@ pub(crate) enum HostPattern {
     Suffix(Arc<str>),
 }
 
+/// A rule whose host fits a service.
+pub(crate) struct Fitting<'r> {
+    pub(crate) key: &'r ObjectKey,
+    pub(crate) rule: &'r DestinationRule,
+    pub(crate) origin: &'r Origin,
+    pub(crate) created: Option<i64>,
+    /// Of the host, greater is more specific.
+    pub(crate) specificity: (bool, usize),
+}
+
 impl HostPattern {
     fn resolve(settings: &Settings, namespace: &Arc<str>, host: &str) -> Self {
         match host.strip_prefix('*') {
@@ -105,6 +115,18 @@ impl Rules {
         };
         self.rules.insert(key.clone(), known);
         hosts
+    }
+
+    /// All rules whose host fits a service.
+    pub(crate) fn fitting(&self, service: &ServiceName) -> Vec<Fitting<'_>> {
+        let fitting = self.candidates(service).map(|(key, known)| Fitting {
+            key,
+            rule: &known.rule,
+            origin: &known.origin,
+            created: known.created,
+            specificity: known.host.specificity(),
+        });
+        fitting.collect()
     }
 
     /// The rule that holds for a service.

@@ -105,6 +105,12 @@ impl Workloads {
         Some(Arc::clone(&known.workload))
     }
 
+    /// Labels of the pod that owns an address.
+    pub(crate) fn labels(&self, address: IpAddr) -> Option<&Labels> {
+        let (_, known) = self.claimants(address).into_iter().next()?;
+        Some(&known.labels)
+    }
+
     /// The workload of a pod, by name.
     pub(crate) fn pod(&self, namespace: &Arc<str>, name: &Arc<str>) -> Option<Arc<Workload>> {
         let (namespace, name) = (Arc::clone(namespace), Arc::clone(name));
@@ -213,7 +219,7 @@ fn workload(object: &Object, pod: &Pod) -> Workload {
 }
 
 /// As Istio's `GetDeployMetaFromPod`: the owner whose name people gave.
-fn owner_name(object: &Object, pod: &Pod) -> Arc<str> {
+pub(crate) fn owner_name(object: &Object, pod: &Pod) -> Arc<str> {
     let Some(owner) = &pod.owner else {
         return Arc::clone(&object.key.name);
     };

@@ -12,6 +12,12 @@ pub mod workload;
 
 pub mod origin;
 
+pub mod route;
+
+pub mod policy;
+
+pub mod status;
+
 mod mesh;
 
 pub use mesh::{Change, Mesh, Node};

@@ -4,7 +4,11 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use serde::Serialize;
 
-use crate::{Service, ServiceName, Workload};
+use crate::{
+    Service, ServiceName, Workload,
+    policy::{Policies, PolicyChange},
+    route::{RouteChange, RouteTables},
+};
 
 /// All that is known of the mesh.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
@@ -15,6 +19,10 @@ pub struct Mesh {
     pub addresses: BTreeMap<IpAddr, Arc<Workload>>,
     /// Nodes by name.
     pub nodes: BTreeMap<Arc<str>, Node>,
+    /// Who may talk to whom.
+    pub policies: Policies,
+    /// Where requests and connections go.
+    pub routes: RouteTables,
 }
 
 /// A node.
@@ -37,12 +45,20 @@ pub struct Change {
     pub addresses: Vec<(IpAddr, Option<Arc<Workload>>)>,
     /// Nodes new or different (`Some`), or gone (`None`), each at most once.
     pub nodes: Vec<(Arc<str>, Option<Node>)>,
+    /// Policies new, different or gone.
+    pub policies: PolicyChange,
+    /// Route tables new, different or gone.
+    pub routes: RouteChange,
 }
 
 impl Change {
     /// Whether nothing differs.
     pub fn is_empty(&self) -> bool {
-        self.services.is_empty() && self.addresses.is_empty() && self.nodes.is_empty()
+        self.services.is_empty()
+            && self.addresses.is_empty()
+            && self.nodes.is_empty()
+            && self.policies.is_empty()
+            && self.routes.is_empty()
     }
 }
 
@@ -67,5 +83,7 @@ impl Mesh {
                 None => drop(self.nodes.remove(name)),
             }
         }
+        self.policies.apply(&change.policies);
+        self.routes.apply(&change.routes);
     }
 }

@@ -314,12 +314,14 @@ fn is_complete(kind: &EventKind) -> bool {
     }
 }
 
-fn is_policy(path: &Path) -> bool {
+/// Whether a file by its name holds policy.
+pub(crate) fn is_policy(path: &Path) -> bool {
     let extension = path.extension().and_then(|extension| extension.to_str());
     matches!(extension, Some("yaml" | "yml" | "json")) && !is_hidden(path)
 }
 
-fn is_hidden(path: &Path) -> bool {
+/// Whether a file or directory is passed over.
+pub(crate) fn is_hidden(path: &Path) -> bool {
     path.file_name()
         .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
 }
@@ -358,7 +360,8 @@ fn read(path: &Path, at: Duration) -> Edit {
     }
 }
 
-fn read_text(path: &Path) -> io::Result<String> {
+/// The text of a file that is not absurdly large.
+pub(crate) fn read_text(path: &Path) -> io::Result<String> {
     if fs::metadata(path)?.len() > LARGEST {
         return Err(io::Error::other("larger than 1 GiB"));
     }

@@ -14,7 +14,7 @@ struct Row {
     outside: &'static [&'static str],
 }
 
-const TABLE: [Row; 14] = [
+const TABLE: [Row; 15] = [
     Row {
         name: "weft-abi",
         ours: &[],
@@ -36,6 +36,7 @@ const TABLE: [Row; 14] = [
         outside: &[
             "ipnet",
             "k8s-openapi",
+            "regex",
             "saphyr-parser",
             "serde",
             "serde_ignored",
@@ -52,7 +53,12 @@ const TABLE: [Row; 14] = [
     Row {
         name: "weft-compiler",
         ours: &["weft-api", "weft-model"],
-        outside: &[],
+        outside: &["serde_json"],
+    },
+    Row {
+        name: "weft-decision",
+        ours: &["weft-logic", "weft-model"],
+        outside: &["aws-lc-rs", "ipnet", "regex", "serde", "serde_json"],
     },
     Row {
         name: "weft-lower",
@@ -106,6 +112,7 @@ const TABLE: [Row; 14] = [
             "weft-admin",
             "weft-api",
             "weft-compiler",
+            "weft-decision",
             "weft-loader",
             "weft-lower",
             "weft-model",

@@ -6,12 +6,13 @@ use xshell::{Shell, cmd};
 use super::{Problems, metadata::Workspace, sources::Source};
 
 /// Crates that decide and never act.
-const PURE: [&str; 6] = [
+const PURE: [&str; 7] = [
     "weft-abi",
     "weft-logic",
     "weft-api",
     "weft-model",
     "weft-compiler",
+    "weft-decision",
     "weft-lower",
 ];
 

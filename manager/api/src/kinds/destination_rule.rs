@@ -1,14 +1,20 @@
 //! Istio `DestinationRule`.
 
 mod check;
+pub mod traffic;
 mod written;
 
 use std::{sync::Arc, time::Duration};
 
 use serde_json::Value;
 
-use self::written::Written;
-use crate::{Resource, decode::Reading, object::Metadata, path::At, syntax};
+use self::{
+    traffic::{ClientTls, HashPolicy, HttpPool, LocalitySetting, RetryBudget},
+    written::Written,
+};
+use crate::{
+    Labels, Resource, decode::Reading, kinds::visibility, object::Metadata, path::At, syntax,
+};
 
 /// A DestinationRule: what of it is acted on.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -22,9 +28,26 @@ pub struct DestinationRule {
     /// `spec.trafficPolicy.portLevelSettings` by port number: they replace `policy` for their
     /// port, they do not inherit from it.
     pub ports: Vec<(u16, Policy)>,
-    /// Whether there are no subsets or settings for only a part of the clients
-    /// (`workloadSelector`): such a rule as a whole is not acted on.
+    /// `spec.subsets`.
+    pub subsets: Vec<Subset>,
+    /// `spec.workloadSelector.matchLabels` of the clients it is for; empty means all.
+    pub clients: Labels,
+    /// Whether there are no settings for only a part of the clients (`workloadSelector`): such a
+    /// rule as a whole is not acted on.
     pub applies_to_all_clients: bool,
+}
+
+/// A part of a service's endpoints.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Subset {
+    /// `name`, unique in the rule.
+    pub name: Arc<str>,
+    /// `labels` its endpoints have; empty means all endpoints.
+    pub labels: Labels,
+    /// `trafficPolicy`; what it does not set is that of the rule.
+    pub policy: Option<Policy>,
+    /// `trafficPolicy.portLevelSettings` by port number.
+    pub ports: Vec<(u16, Policy)>,
 }
 
 /// How to reach the backends of a port.
@@ -36,6 +59,16 @@ pub struct Policy {
     pub max_connections: Option<u32>,
     /// `outlierDetection`, unless it counts nothing.
     pub outlier: Option<OutlierDetection>,
+    /// `loadBalancer.consistentHash`.
+    pub hash: Option<HashPolicy>,
+    /// `connectionPool.http`.
+    pub http: Option<HttpPool>,
+    /// `tls`.
+    pub tls: Option<ClientTls>,
+    /// `loadBalancer.localityLbSetting`.
+    pub locality: Option<LocalitySetting>,
+    /// `retryBudget`.
+    pub retry_budget: Option<RetryBudget>,
 }
 
 /// `loadBalancer`.
@@ -75,10 +108,6 @@ const NOT_ACTED_ON: &[(&str, &str)] = &[
         "spec.workloadSelector",
         "is not supported yet; the rule is not used",
     ),
-    (
-        "spec.subsets",
-        "is not supported yet; no route can name a subset",
-    ),
     ("spec.trafficPolicy.tls", NOT_YET),
     ("spec.trafficPolicy.tunnel", NOT_YET),
     ("spec.trafficPolicy.proxyProtocol", NOT_YET),
@@ -115,8 +144,8 @@ const NOT_YET: &str = "is not supported yet";
 const NEEDS_L7: &str = "needs L7, which is not supported yet";
 const HASH_NEEDS_L7: &str = "needs L7, which is not supported yet; the default balancing is used";
 
-pub(crate) fn read(object: &Value, _: &Metadata, cx: &mut Reading<'_>) -> Option<Resource> {
-    let spec: Written = cx.field(object, "spec")?;
+pub(crate) fn read(object: &Value, metadata: &Metadata, cx: &mut Reading<'_>) -> Option<Resource> {
+    let spec: Written = cx.message(object, "spec")?;
     let at = At::top("spec");
     let host = spec.host.as_deref().unwrap_or("");
     if host.is_empty() {
@@ -124,8 +153,17 @@ pub(crate) fn read(object: &Value, _: &Metadata, cx: &mut Reading<'_>) -> Option
     } else if !syntax::is_host(host) {
         cx.reject(at.key("host"), format_args!("{host:?} is not a valid host"));
     }
-    check::export_to(spec.export_to.as_deref(), at, cx);
-    check::subsets(spec.subsets.as_deref(), at, cx);
+    let namespace = &*metadata.key.namespace;
+    let export_to = spec.export_to.as_deref().unwrap_or(&[]);
+    visibility::check(export_to, namespace, false, at.key("exportTo"), cx);
+    if spec.workload_selector.is_some() {
+        let fits = export_to.iter().all(|to| to == "." || to == namespace);
+        let message =
+            "destination rule with workload selector cannot have exportTo beyond current namespace";
+        cx.require(fits, at.key("exportTo"), message);
+    }
+    let clients = spec.workload_selector.as_ref();
+    let clients = clients.and_then(|selector| selector.match_labels.clone());
     let rule = DestinationRule {
         host: cx.interner.name(&host.to_ascii_lowercase()),
         export_to: spec
@@ -136,6 +174,8 @@ pub(crate) fn read(object: &Value, _: &Metadata, cx: &mut Reading<'_>) -> Option
             .collect(),
         policy: check::policy(spec.traffic_policy.as_ref(), at.key("trafficPolicy"), cx),
         ports: check::port_level(spec.traffic_policy.as_ref(), at.key("trafficPolicy"), cx),
+        subsets: check::subsets(spec.subsets.as_deref(), at, cx),
+        clients: Labels::new(clients.into_iter().flatten()),
         applies_to_all_clients: spec.workload_selector.is_none(),
     };
     not_acted_on(object, cx);

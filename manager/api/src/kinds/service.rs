@@ -71,6 +71,8 @@ pub enum TrafficPolicy {
 pub struct ServicePort {
     /// Name, empty when unnamed.
     pub name: Arc<str>,
+    /// `appProtocol`, empty when unset.
+    pub app_protocol: Arc<str>,
     /// Port clients dial.
     pub number: u16,
     /// Transport.

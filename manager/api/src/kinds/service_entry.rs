@@ -5,10 +5,11 @@ mod written;
 
 use std::{net::IpAddr, sync::Arc};
 
+use ipnet::IpNet;
 use serde_json::Value;
 
 use self::written::Written;
-use crate::{Protocol, Resource, decode::Reading, object::Metadata, path::At};
+use crate::{Labels, Protocol, Resource, decode::Reading, object::Metadata, path::At};
 
 /// A ServiceEntry: what of it is acted on.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -22,6 +23,38 @@ pub struct ServiceEntry {
     pub ports: Vec<EntryPort>,
     /// `spec.endpoints` with addresses.
     pub endpoints: Vec<EntryEndpoint>,
+    /// `spec.hosts`, lower-case, whatever the resolution.
+    pub names: Vec<Arc<str>>,
+    /// `spec.addresses` that are ranges.
+    pub networks: Vec<IpNet>,
+    /// `spec.resolution`.
+    pub resolution: Resolution,
+    /// Whether `spec.location` is `MESH_INTERNAL`.
+    pub is_in_mesh: bool,
+    /// `spec.endpoints` that are host names.
+    pub named_endpoints: Vec<Arc<str>>,
+    /// `spec.workloadSelector.labels`; none without a selector.
+    pub selector: Option<Labels>,
+    /// `spec.exportTo`; empty means what the mesh configuration says, by default everywhere.
+    pub export_to: Vec<Arc<str>>,
+    /// `spec.subjectAltNames`.
+    pub subject_alt_names: Vec<Arc<str>>,
+}
+
+/// How the endpoints of a ServiceEntry are found.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub enum Resolution {
+    /// `NONE`: the address that was dialled.
+    #[default]
+    None,
+    /// `STATIC`.
+    Static,
+    /// `DNS`: all addresses of its hosts or endpoints.
+    Dns,
+    /// `DNS_ROUND_ROBIN`: one address at a time.
+    DnsRoundRobin,
+    /// `DYNAMIC_DNS`: the name that the client asked for.
+    DynamicDns,
 }
 
 /// A port of a ServiceEntry.
@@ -35,6 +68,8 @@ pub struct EntryPort {
     pub protocol: Protocol,
     /// `targetPort`, by default the number.
     pub target: u16,
+    /// `protocol` in upper case, such as `HTTP`; empty when unset.
+    pub application: Arc<str>,
 }
 
 /// A static endpoint.
@@ -48,6 +83,10 @@ pub struct EntryEndpoint {
     pub weight: u32,
     /// Zone of `locality` (`region/zone/subzone`).
     pub zone: Option<Arc<str>>,
+    /// `labels`, which subsets choose by.
+    pub labels: Labels,
+    /// `serviceAccount`, if it is set.
+    pub service_account: Option<Arc<str>>,
 }
 
 const NOT_YET: &str = "is not supported yet";
@@ -63,18 +102,34 @@ const NOT_ACTED_ON: &[(&str, &str)] = &[
     ("spec.endpoints[].serviceAccount", NOT_YET),
 ];
 
-pub(crate) fn read(object: &Value, _: &Metadata, cx: &mut Reading<'_>) -> Option<Resource> {
-    let spec: Written = cx.field(object, "spec")?;
+pub(crate) fn read(object: &Value, metadata: &Metadata, cx: &mut Reading<'_>) -> Option<Resource> {
+    let spec: Written = cx.message(object, "spec")?;
     let at = At::top("spec");
-    let is_static = check::resolution(&spec, at, cx);
-    check::location(&spec, at, cx);
-    check::export_to(&spec, at, cx);
-    let hosts = check::hosts(&spec, at, cx);
+    let resolution = check::resolution(&spec, at, cx);
+    let is_static = resolution == Resolution::Static;
+    check::limits(&spec, at, cx);
+    let export_to = spec.export_to.as_deref().unwrap_or(&[]);
+    let namespace = &*metadata.key.namespace;
+    check::export_to(export_to, namespace, at.key("exportTo"), cx);
+    let names = check::hosts(&spec, resolution, at, cx);
+    let (addresses, networks) = check::addresses(&spec, resolution, at, cx);
+    let text = |list: Option<&Vec<String>>, cx: &mut Reading<'_>| -> Vec<Arc<str>> {
+        let list = list.into_iter().flatten();
+        list.map(|text| cx.interner.name(text)).collect()
+    };
     let entry = ServiceEntry {
-        hosts: if is_static { hosts } else { Vec::new() },
-        addresses: check::addresses(&spec, is_static, at, cx),
+        hosts: if is_static { names.clone() } else { Vec::new() },
+        addresses,
         ports: check::ports(&spec, at, cx),
         endpoints: check::endpoints(&spec, is_static, at, cx),
+        names,
+        networks,
+        resolution,
+        is_in_mesh: check::is_in_mesh(&spec, at, cx),
+        named_endpoints: check::named_endpoints(&spec),
+        selector: check::selector(&spec, at, cx),
+        export_to: text(spec.export_to.as_ref(), cx),
+        subject_alt_names: text(spec.subject_alt_names.as_ref(), cx),
     };
     cx.not_acted_on(object, NOT_ACTED_ON);
     Some(Resource::ServiceEntry(Box::new(entry)))

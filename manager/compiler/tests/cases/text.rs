@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use weft_model::{Endpoint, Mesh, Port, Problem, Service};
+use weft_model::{Endpoint, Mesh, Port, Problem, Service, policy::Policies};
 
 /// Everything in the mesh, then what is wrong.
 pub(crate) fn render(mesh: &Mesh, problems: &[Problem]) -> String {
@@ -42,10 +42,42 @@ pub(crate) fn render(mesh: &Mesh, problems: &[Problem]) -> String {
             &format!("node {name} in {place} at {}", addresses.join(", ")),
         );
     }
+    write_policies(&mut out, &mesh.policies);
     for problem in problems {
         line(&mut out, 0, &format!("{problem} ({})", problem.code));
     }
     out
+}
+
+fn write_policies(out: &mut String, policies: &Policies) {
+    for (name, policy) in &policies.authorization {
+        let action = policy.action.name();
+        let rules = policy.rules.len();
+        let text = format!(
+            "authorization {name} {action} in {:?}, {rules} rules",
+            policy.scope
+        );
+        line(out, 0, &text);
+        for rule in &policy.rules {
+            let asked = rule.http_attributes();
+            line(
+                out,
+                1,
+                &format!("needs a request for [{}]", asked.join(", ")),
+            );
+        }
+    }
+    for (name, policy) in &policies.peer {
+        let (scope, mode, ports) = (&policy.scope, policy.mode, &policy.ports);
+        let text = format!("peers {name} {mode:?} in {scope:?}, ports {ports:?}");
+        line(out, 0, &text);
+    }
+    for (name, policy) in &policies.request {
+        line(out, 0, &format!("tokens {name} in {:?}", policy.scope));
+        for rule in &policy.rules {
+            line(out, 1, &format!("{rule:?}"));
+        }
+    }
 }
 
 fn write_service(out: &mut String, service: &Service) {

@@ -12,6 +12,7 @@ impl Engine {
     /// Collects what is wrong now, and logs what is newly so.
     pub(super) fn gather_problems(&mut self) {
         let mut problems = self.compiler.problems(&self.store);
+        problems.extend(crate::run::unenforced::problems(&self.store));
         problems.extend(self.unreadable.iter().map(|(file, reason)| Problem {
             severity: Severity::Error,
             code: "unreadable",

@@ -1,47 +1,27 @@
 //! Istio's verdicts on a `DestinationRule` (`pkg/config/validation` of istio/istio), and what is
 //! kept of it.
 
+mod hash;
 mod pool;
+mod tls;
 
 use std::time::Duration;
 
 use super::{
-    LoadBalancing, OutlierDetection, Policy,
-    written::{self, ConsistentHash, LoadBalancer, Subset, TrafficPolicy},
+    LoadBalancing, OutlierDetection, Policy, Subset,
+    traffic::HashPolicy,
+    written::{self, LoadBalancer, TrafficPolicy},
 };
-use crate::{Severity, decode::Reading, path::At, syntax};
+use crate::{Labels, Severity, decode::Reading, path::At, syntax};
 
-/// The largest table Envoy allows.
-const MAX_TABLE_SIZE: i64 = 5_000_011;
-
-pub(super) fn export_to(written: Option<&[String]>, at: At<'_>, cx: &mut Reading<'_>) {
-    let list = at.key("exportTo");
-    let written = written.unwrap_or(&[]);
-    for (index, to) in written.iter().enumerate() {
-        let at = list.index(index);
-        let fits = matches!(to.as_str(), "." | "*" | "~") || syntax::is_label(to);
-        cx.require(
-            fits,
-            at,
-            format_args!("{to:?} is not a namespace, \".\", \"*\" or \"~\""),
-        );
-        cx.require(
-            !written[..index].contains(to),
-            at,
-            format_args!("{to:?} is written twice"),
-        );
-    }
-    let mixes = written.len() > 1 && written.iter().any(|to| to == "*" || to == "~");
-    cx.require(
-        !mixes,
-        list,
-        "\"*\" and \"~\" may not stand beside other entries",
-    );
-}
-
-pub(super) fn subsets(written: Option<&[Subset]>, at: At<'_>, cx: &mut Reading<'_>) {
+pub(super) fn subsets(
+    written: Option<&[written::Subset]>,
+    at: At<'_>,
+    cx: &mut Reading<'_>,
+) -> Vec<Subset> {
     let list = at.key("subsets");
     let written = written.unwrap_or(&[]);
+    let mut subsets: Vec<Subset> = Vec::new();
     for (index, subset) in written.iter().enumerate() {
         let at = list.index(index);
         let name = subset.name.as_deref().unwrap_or("");
@@ -51,9 +31,7 @@ pub(super) fn subsets(written: Option<&[Subset]>, at: At<'_>, cx: &mut Reading<'
             at.key("name"),
             format_args!("subset name is invalid: {name:?}"),
         );
-        let is_new = written[..index]
-            .iter()
-            .all(|other| other.name.as_deref() != Some(name));
+        let is_new = subsets.iter().all(|other| *other.name != *name);
         cx.require(
             is_new,
             at.key("name"),
@@ -68,9 +46,18 @@ pub(super) fn subsets(written: Option<&[Subset]>, at: At<'_>, cx: &mut Reading<'
                 format_args!("{key}: {value} is not a valid label"),
             );
         }
-        policy(subset.traffic_policy.as_ref(), at.key("trafficPolicy"), cx);
-        port_level(subset.traffic_policy.as_ref(), at.key("trafficPolicy"), cx);
+        let labels = subset.labels.iter().flatten();
+        let labels = labels.map(|(key, value)| (cx.interner.name(key), cx.interner.name(value)));
+        let labels = Labels::new(labels);
+        let traffic = subset.traffic_policy.as_ref();
+        subsets.push(Subset {
+            name: cx.interner.name(name),
+            labels,
+            policy: traffic.map(|written| policy(Some(written), at.key("trafficPolicy"), cx)),
+            ports: port_level(traffic, at.key("trafficPolicy"), cx),
+        });
     }
+    subsets
 }
 
 /// `portLevelSettings` by port number.
@@ -124,14 +111,50 @@ pub(super) fn policy(written: Option<&TrafficPolicy>, at: At<'_>, cx: &mut Readi
     let balancer = written.load_balancer.as_ref();
     let pool = written.connection_pool.as_ref();
     let outlier = written.outlier_detection.as_ref();
+    others(written, at, cx);
+    let (balancing, hash) = balancer.map_or((None, None), |balancer| {
+        balancing(balancer, at.key("loadBalancer"), cx)
+    });
     Policy {
-        balancing: balancer.and_then(|lb| balancing(lb, at.key("loadBalancer"), cx)),
+        balancing,
         max_connections: pool.and_then(|p| pool::max_connections(p, at.key("connectionPool"), cx)),
         outlier: outlier.and_then(|o| outlier_detection(o, at.key("outlierDetection"), cx)),
+        hash,
+        http: pool.and_then(pool::http),
+        tls: written.tls.clone(),
+        locality: balancer.and_then(|balancer| balancer.locality_lb_setting.clone()),
+        retry_budget: written.retry_budget.clone(),
     }
 }
 
-fn balancing(written: &LoadBalancer, at: At<'_>, cx: &mut Reading<'_>) -> Option<LoadBalancing> {
+/// Judges what is taken as it is written.
+fn others(written: &TrafficPolicy, at: At<'_>, cx: &mut Reading<'_>) {
+    if let Some(settings) = &written.tls {
+        tls::tls(settings, at.key("tls"), cx);
+    }
+    if let Some(tunnel) = &written.tunnel {
+        tls::tunnel(tunnel, at.key("tunnel"), cx);
+    }
+    let at = at.key("loadBalancer");
+    let Some(balancer) = &written.load_balancer else {
+        return;
+    };
+    if let Some(setting) = &balancer.locality_lb_setting {
+        tls::locality(setting, at.key("localityLbSetting"), cx);
+    }
+    if let Some(setting) = &balancer.zone_aware_lb_setting {
+        tls::zone_aware(setting, at.key("zoneAwareLbSetting"), cx);
+    }
+    if let Some(warmup) = &balancer.warmup {
+        tls::warmup(warmup, at.key("warmup"), cx);
+    }
+}
+
+fn balancing(
+    written: &LoadBalancer,
+    at: At<'_>,
+    cx: &mut Reading<'_>,
+) -> (Option<LoadBalancing>, Option<HashPolicy>) {
     if written.simple.is_some() && written.consistent_hash.is_some() {
         cx.reject(at, "only one of simple and consistentHash may be set");
     }
@@ -152,11 +175,20 @@ fn balancing(written: &LoadBalancer, at: At<'_>, cx: &mut Reading<'_>) -> Option
         at.key("warmupDurationSecs"),
         cx,
     );
-    if let Some(hash) = &written.consistent_hash {
-        return consistent_hash(hash, at.key("consistentHash"), cx);
+    if let Some(written) = &written.consistent_hash {
+        let (hash, table_size) = hash::consistent_hash(written, at.key("consistentHash"), cx);
+        let uses_source = written.use_source_ip == Some(true);
+        let balancing = uses_source.then_some(LoadBalancing::SourceHash { table_size });
+        return (balancing, hash);
     }
-    let at = at.key("simple");
-    match written.simple.as_deref()? {
+    (
+        simple(written.simple.as_deref(), at.key("simple"), cx),
+        None,
+    )
+}
+
+fn simple(written: Option<&str>, at: At<'_>, cx: &mut Reading<'_>) -> Option<LoadBalancing> {
+    match written? {
         "UNSPECIFIED" => None,
         "ROUND_ROBIN" => Some(LoadBalancing::RoundRobin),
         "RANDOM" => Some(LoadBalancing::Random),
@@ -172,83 +204,6 @@ fn balancing(written: &LoadBalancer, at: At<'_>, cx: &mut Reading<'_>) -> Option
             None
         }
     }
-}
-
-fn consistent_hash(
-    written: &ConsistentHash,
-    at: At<'_>,
-    cx: &mut Reading<'_>,
-) -> Option<LoadBalancing> {
-    let uses_source = written.use_source_ip == Some(true);
-    let keys = usize::from(written.http_header_name.is_some())
-        + usize::from(written.http_cookie.is_some())
-        + usize::from(written.use_source_ip.is_some())
-        + usize::from(written.http_query_parameter_name.is_some());
-    let one_of = "httpHeaderName, httpCookie, useSourceIp and httpQueryParameterName";
-    cx.require(
-        keys <= 1,
-        at,
-        format_args!("only one of {one_of} may be set"),
-    );
-    if keys == 0 {
-        cx.warn(
-            at,
-            format_args!("one of {one_of} should be set; the default balancing is used"),
-        );
-    }
-    if written.maglev.is_some() && written.ring_hash.is_some() {
-        cx.reject(at, "only one of ringHash and maglev may be set");
-    }
-    if let Some(cookie) = &written.http_cookie {
-        let at = at.key("httpCookie");
-        let has_name = cookie.name.as_ref().is_some_and(|name| !name.is_empty());
-        cx.require(has_name, at, "name required for HttpCookie");
-        if let Some(ttl) = cookie.ttl.as_deref() {
-            let fits = syntax::duration(ttl).is_some();
-            cx.require(
-                fits,
-                at.key("ttl"),
-                format_args!("{ttl:?} is not a duration"),
-            );
-        }
-    }
-    ring_size(written.minimum_ring_size, at.key("minimumRingSize"), cx);
-    if let Some(ring) = &written.ring_hash {
-        let ring_at = at.key("ringHash");
-        ring_size(ring.minimum_ring_size, ring_at.key("minimumRingSize"), cx);
-    }
-    let maglev_at = at.key("maglev");
-    let size = written.maglev.as_ref().and_then(|maglev| maglev.table_size);
-    let table_size = table_size(size, maglev_at.key("tableSize"), cx);
-    uses_source.then_some(LoadBalancing::SourceHash { table_size })
-}
-
-fn ring_size(written: Option<i64>, at: At<'_>, cx: &mut Reading<'_>) {
-    let Some(size) = written else { return };
-    if size < 0 {
-        cx.reject(at, "must be non-negative");
-        return;
-    }
-    let message = "a Maglev table is used instead of a ring, so its size has no effect";
-    cx.find(Severity::Info, "not-supported", at.into(), message);
-}
-
-fn table_size(written: Option<i64>, at: At<'_>, cx: &mut Reading<'_>) -> Option<u32> {
-    let size = written.filter(|size| *size != 0)?;
-    if !(0..=MAX_TABLE_SIZE).contains(&size) {
-        cx.reject(
-            at,
-            format_args!("must be less than or equal to {MAX_TABLE_SIZE}"),
-        );
-        return None;
-    }
-    let size = u32::try_from(size).ok()?;
-    cx.require(
-        syntax::is_prime(size),
-        at,
-        format_args!("{size} is not a prime number"),
-    );
-    Some(size)
 }
 
 fn outlier_detection(
@@ -277,6 +232,15 @@ fn outlier_detection(
     {
         let message = "is specified, but splitExternalLocalOriginErrors is false";
         cx.reject(at.key("consecutiveLocalOriginFailures"), message);
+    }
+    let codes = at.key("outlierDetectionHttpErrorCodes");
+    let written_codes = written.outlier_detection_http_error_codes.iter().flatten();
+    for (index, code) in written_codes.enumerate() {
+        cx.require(
+            (100..=599).contains(code),
+            codes.index(index),
+            format_args!("{code} is not between 100 and 599"),
+        );
     }
     let interval = duration(written.interval.as_deref(), at.key("interval"), cx);
     let base = duration(
@@ -342,5 +306,13 @@ fn duration(written: Option<&str>, at: At<'_>, cx: &mut Reading<'_>) -> Option<D
         }
         Some(_) => {}
     }
+    duration
+}
+
+fn duration_or_zero(written: Option<&str>, at: At<'_>, cx: &mut Reading<'_>) -> Option<Duration> {
+    let text = written?;
+    let duration = syntax::duration(text);
+    let message = format_args!("{text:?} is not a duration");
+    cx.require(duration.is_some(), at, message);
     duration
 }

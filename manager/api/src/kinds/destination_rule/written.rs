@@ -1,8 +1,12 @@
 //! `DestinationRule` as it is written (`networking/v1/destination_rule.proto` of istio/api).
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::Deserialize;
+
+use super::traffic::{
+    ClientTls, LocalitySetting, ProxyProtocol, RetryBudget, Tunnel, ZoneAwareSetting,
+};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -11,7 +15,7 @@ pub(super) struct Written {
     pub(super) traffic_policy: Option<TrafficPolicy>,
     pub(super) subsets: Option<Vec<Subset>>,
     pub(super) export_to: Option<Vec<String>>,
-    pub(super) workload_selector: Option<Unread>,
+    pub(super) workload_selector: Option<WorkloadSelector>,
 }
 
 #[derive(Deserialize)]
@@ -28,11 +32,11 @@ pub(super) struct TrafficPolicy {
     pub(super) load_balancer: Option<LoadBalancer>,
     pub(super) connection_pool: Option<ConnectionPool>,
     pub(super) outlier_detection: Option<OutlierDetection>,
-    pub(super) tls: Option<Unread>,
+    pub(super) tls: Option<ClientTls>,
     pub(super) port_level_settings: Option<Vec<Self>>,
-    pub(super) tunnel: Option<Unread>,
-    pub(super) proxy_protocol: Option<Unread>,
-    pub(super) retry_budget: Option<Unread>,
+    pub(super) tunnel: Option<Tunnel>,
+    pub(super) proxy_protocol: Option<ProxyProtocol>,
+    pub(super) retry_budget: Option<RetryBudget>,
     /// Of an item of `portLevelSettings` only.
     pub(super) port: Option<Port>,
 }
@@ -47,8 +51,8 @@ pub(super) struct Port {
 pub(super) struct LoadBalancer {
     pub(super) simple: Option<String>,
     pub(super) consistent_hash: Option<ConsistentHash>,
-    pub(super) locality_lb_setting: Option<Unread>,
-    pub(super) zone_aware_lb_setting: Option<Unread>,
+    pub(super) locality_lb_setting: Option<LocalitySetting>,
+    pub(super) zone_aware_lb_setting: Option<ZoneAwareSetting>,
     pub(super) warmup: Option<Warmup>,
     pub(super) warmup_duration_secs: Option<String>,
 }
@@ -57,10 +61,8 @@ pub(super) struct LoadBalancer {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Warmup {
     pub(super) duration: Option<String>,
-    #[serde(rename = "minimumPercent")]
-    _minimum_percent: Option<f64>,
-    #[serde(rename = "aggression")]
-    _aggression: Option<f64>,
+    pub(super) minimum_percent: Option<f64>,
+    pub(super) aggression: Option<f64>,
 }
 
 #[derive(Deserialize)]
@@ -78,11 +80,15 @@ pub(super) struct ConsistentHash {
 #[derive(Deserialize)]
 pub(super) struct Cookie {
     pub(super) name: Option<String>,
-    #[serde(rename = "path")]
-    _path: Option<String>,
+    pub(super) path: Option<String>,
     pub(super) ttl: Option<String>,
-    #[serde(rename = "attributes")]
-    _attributes: Option<Unread>,
+    pub(super) attributes: Option<Vec<CookieAttribute>>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct CookieAttribute {
+    pub(super) name: Option<String>,
+    pub(super) value: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -133,7 +139,13 @@ pub(super) struct Http {
     pub(super) use_client_protocol: Option<bool>,
     pub(super) max_concurrent_streams: Option<i64>,
     #[serde(rename = "http2KeepAlive")]
-    _http2_keep_alive: Option<Unread>,
+    pub(super) http2_keep_alive: Option<Http2KeepAlive>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Http2KeepAlive {
+    pub(super) interval: Option<String>,
+    pub(super) timeout: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -150,16 +162,11 @@ pub(super) struct OutlierDetection {
     pub(super) base_ejection_time: Option<String>,
     pub(super) max_ejection_percent: Option<i64>,
     pub(super) min_health_percent: Option<i64>,
-    #[serde(rename = "outlierDetectionHttpErrorCodes")]
-    _http_error_codes: Option<Unread>,
+    pub(super) outlier_detection_http_error_codes: Option<Vec<i64>>,
 }
 
-/// A field whose presence alone matters: its content is neither known nor checked yet.
-pub(super) struct Unread;
-
-impl<'de> Deserialize<'de> for Unread {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // Through a sequence or a map, so that its fields are not reported as unknown.
-        serde_json::Value::deserialize(deserializer).map(|_| Self)
-    }
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct WorkloadSelector {
+    pub(super) match_labels: Option<BTreeMap<Arc<str>, Arc<str>>>,
 }

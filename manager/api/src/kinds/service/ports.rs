@@ -127,8 +127,12 @@ fn service_port(
         }
     };
     let name = cx.interner.name(written.name.as_deref().unwrap_or(""));
+    let app_protocol = cx
+        .interner
+        .name(written.app_protocol.as_deref().unwrap_or(""));
     let number = number?;
     Some(ServicePort {
+        app_protocol,
         name,
         number,
         protocol,

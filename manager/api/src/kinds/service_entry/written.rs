@@ -15,8 +15,7 @@ pub(super) struct Written {
     pub(super) endpoints: Option<Vec<Endpoint>>,
     pub(super) workload_selector: Option<WorkloadSelector>,
     pub(super) export_to: Option<Vec<String>>,
-    #[serde(rename = "subjectAltNames")]
-    _subject_alt_names: Option<Vec<String>>,
+    pub(super) subject_alt_names: Option<Vec<String>>,
 }
 
 #[derive(Deserialize)]
@@ -34,16 +33,13 @@ pub(super) struct Endpoint {
     pub(super) address: Option<String>,
     pub(super) ports: Option<BTreeMap<String, i64>>,
     pub(super) labels: Option<BTreeMap<String, String>>,
-    #[serde(rename = "network")]
-    _network: Option<String>,
+    pub(super) network: Option<String>,
     pub(super) locality: Option<String>,
     pub(super) weight: Option<i64>,
-    #[serde(rename = "serviceAccount")]
-    _service_account: Option<String>,
+    pub(super) service_account: Option<String>,
 }
 
 #[derive(Deserialize)]
 pub(super) struct WorkloadSelector {
-    #[serde(rename = "labels")]
-    _labels: Option<BTreeMap<String, String>>,
+    pub(super) labels: Option<BTreeMap<String, String>>,
 }

@@ -3,7 +3,10 @@
 use super::{duration, not_negative};
 use crate::{
     decode::Reading,
-    kinds::destination_rule::written::{self, ConnectionPool, Http},
+    kinds::destination_rule::{
+        traffic::HttpPool,
+        written::{self, ConnectionPool, Http},
+    },
     path::At,
     syntax,
 };
@@ -24,6 +27,26 @@ pub(super) fn max_connections(
     let at = at.key("tcp");
     let max = not_negative(tcp.max_connections, at.key("maxConnections"), cx)?;
     (max != 0).then_some(max)
+}
+
+/// The settings for requests, once they are judged.
+pub(super) fn http(written: &ConnectionPool) -> Option<HttpPool> {
+    let http = written.http.as_ref()?;
+    let number = |written: Option<i64>| u32::try_from(written?).ok();
+    Some(HttpPool {
+        max_pending_requests: number(http.http1_max_pending_requests),
+        max_requests: number(http.http2_max_requests),
+        max_requests_per_connection: number(http.max_requests_per_connection),
+        max_retries: number(http.max_retries),
+        idle_timeout: http.idle_timeout.as_deref().and_then(syntax::duration),
+        max_concurrent_streams: number(http.max_concurrent_streams),
+        upgrade_to_http2: match http.h2_upgrade_policy.as_deref() {
+            Some("UPGRADE") => Some(true),
+            Some("DO_NOT_UPGRADE") => Some(false),
+            _ => None,
+        },
+        use_client_protocol: http.use_client_protocol == Some(true),
+    })
 }
 
 fn tcp_pool(tcp: &written::Tcp, at: At<'_>, cx: &mut Reading<'_>) {
@@ -59,6 +82,11 @@ fn http_pool(http: &Http, at: At<'_>, cx: &mut Reading<'_>) {
         not_negative(value, at.key(field), cx);
     }
     duration(http.idle_timeout.as_deref(), at.key("idleTimeout"), cx);
+    if let Some(keep_alive) = &http.http2_keep_alive {
+        let at = at.key("http2KeepAlive");
+        duration(keep_alive.interval.as_deref(), at.key("interval"), cx);
+        duration(keep_alive.timeout.as_deref(), at.key("timeout"), cx);
+    }
     let upgrade = http.h2_upgrade_policy.as_deref();
     let fits = matches!(
         upgrade,

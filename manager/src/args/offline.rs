@@ -1,0 +1,125 @@
+//! Commands that answer from files, without a cluster, a manager or root.
+
+use std::{net::IpAddr, path::PathBuf};
+
+use clap::{Args, ValueEnum};
+
+use super::Output;
+
+/// What is read.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Files {
+    /// File or directory with YAML or JSON, or - for standard input; may be given several times
+    #[arg(
+        short = 'f',
+        long = "filename",
+        value_name = "FILE|DIR|-",
+        required = true
+    )]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+/// `weft validate`. Exit codes: 0 all documents are valid, 1 some are not, 2 nothing could be read.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ValidateArgs {
+    #[command(flatten)]
+    pub(crate) files: Files,
+
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+/// `weft analyze`. Exit codes as those of istioctl: 0 nothing at or above the threshold, 79
+/// something, 2 nothing could be read.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct AnalyzeArgs {
+    #[command(flatten)]
+    pub(crate) files: Files,
+
+    /// Only messages about objects of this namespace
+    #[arg(short, long, value_name = "NS", conflicts_with = "all_namespaces")]
+    pub(crate) namespace: Option<String>,
+
+    /// Messages about objects of all namespaces; so it is without --namespace
+    #[arg(short = 'A', long)]
+    pub(crate) all_namespaces: bool,
+
+    /// Messages of at least this level make the exit code 79
+    #[arg(
+        long,
+        value_name = "LEVEL",
+        value_enum,
+        ignore_case = true,
+        default_value = "error"
+    )]
+    pub(crate) failure_threshold: Level,
+
+    /// Do not show messages of a code for objects, as CODE=KIND NAME.NAMESPACE with * for any
+    /// text; may be given several times
+    #[arg(short = 'S', long, value_name = "CODE=OBJECT")]
+    pub(crate) suppress: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+/// Level of a message.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Level {
+    /// Worth knowing
+    Info,
+    /// Probably not what was meant
+    Warning,
+    /// Does not work
+    Error,
+}
+
+/// `weft why`. Exit codes: 0 allowed, 1 denied, 2 nothing could be asked.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct WhyArgs {
+    #[command(flatten)]
+    pub(crate) files: Files,
+
+    /// Client: namespace and workload or pod
+    #[arg(long, value_name = "NS/WORKLOAD", required_unless_present = "gateway")]
+    pub(crate) from: Option<String>,
+
+    /// Gateway at whose listener the traffic arrives
+    #[arg(long, value_name = "NS/NAME", conflicts_with = "from")]
+    pub(crate) gateway: Option<String>,
+
+    /// Host, or address, that is asked for, with the port where it matters
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub(crate) to: String,
+
+    /// HTTP method; makes it a request where the port does not say so
+    #[arg(long, value_name = "METHOD")]
+    pub(crate) method: Option<String>,
+
+    /// Path with query; makes it a request where the port does not say so
+    #[arg(long, value_name = "PATH")]
+    pub(crate) path: Option<String>,
+
+    /// Request header, as NAME=VALUE; may be given several times
+    #[arg(long = "header", value_name = "NAME=VALUE")]
+    pub(crate) headers: Vec<String>,
+
+    /// http or https [default: what the port or the listener speaks]
+    #[arg(long, value_name = "SCHEME")]
+    pub(crate) scheme: Option<String>,
+
+    /// Address of the client [default: that of its pod]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) source_ip: Option<IpAddr>,
+
+    /// Token in the Authorization header, whose signature is checked
+    #[arg(long, value_name = "TOKEN")]
+    pub(crate) jwt: Option<String>,
+
+    /// Server name of a TLS connection that is not opened
+    #[arg(long, value_name = "NAME")]
+    pub(crate) sni: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) output: Output,
+}

@@ -1,0 +1,75 @@
+//! What is understood, but what this version's data plane does not act on yet: said of each object,
+//! so that nobody takes a policy that is read for one that protects, or a route for one that leads.
+
+use weft_api::{Kind, Store};
+use weft_model::{Origin, Problem, Severity};
+
+/// Policies: traffic passes as if they were not there.
+const POLICIES: [Kind; 3] = [
+    Kind::AuthorizationPolicy,
+    Kind::PeerAuthentication,
+    Kind::RequestAuthentication,
+];
+
+/// Routes and gateways: traffic goes as if they were not there.
+const ROUTES: [Kind; 9] = [
+    Kind::VirtualService,
+    Kind::IstioGateway,
+    Kind::Gateway,
+    Kind::HttpRoute,
+    Kind::GrpcRoute,
+    Kind::TcpRoute,
+    Kind::TlsRoute,
+    Kind::UdpRoute,
+    Kind::BackendTlsPolicy,
+];
+
+/// A problem for each such object.
+pub(crate) fn problems(store: &Store) -> Vec<Problem> {
+    let policies = POLICIES.map(|kind| (kind, "is not enforced yet: traffic passes"));
+    let routes = ROUTES.map(|kind| (kind, "is not acted on yet: traffic goes"));
+    let mut problems = Vec::new();
+    for (kind, what) in policies.into_iter().chain(routes) {
+        for object in store.objects(kind) {
+            problems.push(Problem {
+                severity: Severity::Warning,
+                code: "not-enforced",
+                origin: Origin {
+                    kind: kind.name().into(),
+                    namespace: object.key.namespace.clone(),
+                    name: object.key.name.clone(),
+                    file: object.file.clone(),
+                    line: object.line,
+                },
+                path: String::new(),
+                line: object.line,
+                message: format!("{} {what} as if it were not there", kind.name()),
+            });
+        }
+    }
+    problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_or_route_that_does_nothing_says_so() {
+        let mut store = Store::default();
+        let text = "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\n\
+            metadata: {name: closed, namespace: shop}\nspec: {}\n---\n\
+            apiVersion: networking.istio.io/v1\nkind: VirtualService\n\
+            metadata: {name: web, namespace: shop}\n\
+            spec: {hosts: [web], tcp: [{route: [{destination: {host: web}}]}]}\n";
+        store.put_file("a.yaml", text);
+        let found: Vec<String> = problems(&store).iter().map(ToString::to_string).collect();
+        let expected = [
+            "warning: a.yaml:1: AuthorizationPolicy shop/closed: AuthorizationPolicy is not \
+             enforced yet: traffic passes as if it were not there",
+            "warning: a.yaml:6: VirtualService shop/web: VirtualService is not acted on yet: \
+             traffic goes as if it were not there",
+        ];
+        assert_eq!(found, expected);
+    }
+}
