@@ -1,7 +1,7 @@
 //! Operator commands, one file each: ask the manager or read the pins, print, and give an exit code.
 
-pub(crate) mod doctor;
 pub(crate) mod convert;
+pub(crate) mod doctor;
 pub(crate) mod documents;
 pub(crate) mod instance;
 pub(crate) mod map;
@@ -12,6 +12,7 @@ pub(crate) mod table;
 pub(crate) mod top;
 pub(crate) mod uninstall;
 pub(crate) mod validate;
+pub(crate) mod why;
 pub(crate) mod yaml;
 
 use std::process::ExitCode;
