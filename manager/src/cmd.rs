@@ -12,6 +12,7 @@ pub(crate) mod table;
 pub(crate) mod top;
 pub(crate) mod uninstall;
 pub(crate) mod validate;
+pub(crate) mod why;
 pub(crate) mod yaml;
 
 use std::process::ExitCode;

@@ -28,3 +28,4 @@ pub use compiler::Compiler;
 pub use gateways::{CONTROLLER as GATEWAY_CONTROLLER, gateway_status};
 pub use security::is_kernel_only;
 pub use settings::Settings;
+pub use workloads::pod_workload;

@@ -192,6 +192,14 @@ impl Workloads {
     }
 }
 
+/// The workload that an object is, if it is a pod.
+pub fn pod_workload(object: &Object) -> Option<Workload> {
+    match &object.resource {
+        Resource::Pod(pod) => Some(workload(object, pod)),
+        _ => None,
+    }
+}
+
 fn workload(object: &Object, pod: &Pod) -> Workload {
     let label = |key: &str| {
         object

@@ -54,8 +54,8 @@ const GRPC_STATUS: [&str; 17] = [
 pub(super) fn http(sources: &Sources<'_>, source: &WrittenRule) -> HttpRule {
     let rule = &source.rule;
     let fault = rule.fault.as_ref().map(fault);
-    // Istio's word: with faults on the client's side, neither timeouts nor retries are in force.
-    let is_whole = fault.is_none();
+    // What goes nowhere is not tried again. Istio's word: with faults on the client's side, neither timeouts nor retries are in force.
+    let is_whole = fault.is_none() && !rule.route.is_empty();
     HttpRule {
         origin: source.origin.clone(),
         index: source.index,

@@ -1,0 +1,505 @@
+//! Whether it may: mTLS, tokens, authorization, at the gateway and at the server.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use weft_api::{Kind, Object, Resource};
+use weft_compiler::is_kernel_only;
+use weft_decision::{
+    Attributes, Authentication, GatewaySubject, HttpAttributes, KeySet, Layer, Subject,
+    TokenRequest, Verdict, authenticate, authorize,
+    authorize::{Considered as Judged, Reason},
+    mtls,
+};
+use weft_model::{
+    ServiceName,
+    policy::{Action, KeySource, MtlsMode, Policies},
+};
+
+use super::{
+    World,
+    answer::{Considered, Reference, Response},
+    course::{Course, Server},
+    party::{Asked, Client, OwnedLabels, labels_of, pairs},
+};
+
+/// Whether it may pass.
+pub(crate) struct Passage {
+    pub(crate) verdict: &'static str,
+    pub(crate) layer: &'static str,
+    pub(crate) decided_by: Option<Reference>,
+    pub(crate) response: Option<Response>,
+    pub(crate) considered: Vec<Considered>,
+    pub(crate) mtls: &'static str,
+    pub(crate) opposite: Vec<String>,
+    pub(crate) notes: Vec<String>,
+}
+
+impl Passage {
+    fn open(layer: Layer) -> Self {
+        Self {
+            verdict: "allow",
+            layer: name(layer),
+            decided_by: None,
+            response: None,
+            considered: Vec::new(),
+            mtls: "none",
+            opposite: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    fn is_allowed(&self) -> bool {
+        self.verdict == "allow"
+    }
+}
+
+fn name(layer: Layer) -> &'static str {
+    match layer {
+        Layer::L4 => "l4",
+        Layer::L7 => "l7",
+    }
+}
+
+/// Where something is judged.
+struct Checkpoint<'c> {
+    subject: Subject<'c>,
+    layer: Layer,
+    /// Identity of whoever comes, once mTLS has shown it.
+    principal: Option<&'c str>,
+    address: std::net::IpAddr,
+    port: u16,
+    /// Path that is seen here, with query.
+    path: Option<&'c str>,
+}
+
+pub(crate) fn passage(world: &World, client: &Client, asked: &Asked, course: &Course) -> Passage {
+    let usual = if asked.request.is_some() {
+        Layer::L7
+    } else {
+        Layer::L4
+    };
+    let mut passage = Passage::open(usual);
+    if let Some(at) = &client.gateway {
+        let labels = client.label_pairs();
+        let checkpoint = Checkpoint {
+            subject: Subject {
+                namespace: &at.name.namespace,
+                labels: &labels,
+                services: &[],
+                gateway: Some(GatewaySubject {
+                    name: &at.name.name,
+                    class: &at.class,
+                }),
+            },
+            layer: usual,
+            principal: None,
+            address: client.address,
+            port: asked.port,
+            path: None,
+        };
+        judge(world, client, asked, &checkpoint, &mut passage);
+        if !passage.is_allowed() {
+            return passage;
+        }
+        if at.is_assumed && !course.servers.is_empty() {
+            let principal = &at.principal;
+            passage.notes.push(format!(
+                "no pod of the gateway in the files: servers are taken to see it as {principal}"
+            ));
+        }
+    }
+    // Destinations of one route may be guarded by different policies: the strictest word counts.
+    let mut judged: Option<Passage> = None;
+    for server in &course.servers {
+        let next = at_server(world, client, asked, server, usual);
+        let is_worse = judged
+            .as_ref()
+            .is_none_or(|known| known.is_allowed() && !next.is_allowed());
+        if is_worse {
+            judged = Some(next);
+        }
+    }
+    match judged {
+        None => passage,
+        Some(mut judged) => {
+            passage.considered.append(&mut judged.considered);
+            passage.notes.append(&mut judged.notes);
+            Passage {
+                considered: passage.considered,
+                notes: passage.notes,
+                decided_by: judged.decided_by.or(passage.decided_by),
+                ..judged
+            }
+        }
+    }
+}
+
+/// What is known of a server.
+struct Found {
+    namespace: String,
+    labels: OwnedLabels,
+    kernel_only: bool,
+    is_in_mesh: bool,
+    services: Vec<ServiceName>,
+}
+
+impl Found {
+    fn new(world: &World, server: &Server) -> Self {
+        let pods = world.store.objects(Kind::Pod);
+        let owner = server.address.and_then(|address| {
+            let mut pods = pods.filter(|object| match &object.resource {
+                Resource::Pod(pod) => pod.addresses.contains(&address),
+                _ => false,
+            });
+            pods.next()
+        });
+        let selected = || selected_pod(world, server);
+        let pod: Option<&Object> = owner.or_else(selected).map(|pod| &**pod);
+        let namespace = match (&pod, &server.service) {
+            (Some(pod), _) => pod.key.namespace.to_string(),
+            (None, Some(service)) => service.namespace.to_string(),
+            (None, None) => String::new(),
+        };
+        let is_kubernetes = server.service.as_ref().is_some_and(|service| {
+            world
+                .mesh()
+                .services
+                .get(service)
+                .is_some_and(|s| *s.origin.kind == *"Service")
+        });
+        Self {
+            labels: pod.map(labels_of).unwrap_or_default(),
+            kernel_only: match pod {
+                Some(pod) => is_kernel_only(&world.store, &namespace, &pod.labels),
+                None => is_kernel_only(&world.store, &namespace, &weft_api::Labels::default()),
+            },
+            is_in_mesh: pod.is_some() || is_kubernetes,
+            namespace,
+            services: server.service.iter().cloned().collect(),
+        }
+    }
+
+    fn subject<'f>(&'f self, labels: &'f [(&'f str, &'f str)]) -> Subject<'f> {
+        Subject {
+            namespace: &self.namespace,
+            labels,
+            services: &self.services,
+            gateway: None,
+        }
+    }
+}
+
+/// A pod that the service of a server selects, where endpoints are not known.
+fn selected_pod<'w>(world: &'w World, server: &Server) -> Option<&'w std::sync::Arc<Object>> {
+    let service = server
+        .service
+        .as_ref()
+        .filter(|_| server.address.is_none())?;
+    let services = world.store.objects_in(Kind::Service, &service.namespace);
+    let known = world.mesh().services.get(service)?;
+    let mut services = services.filter(|object| object.key.name == known.short_name);
+    let Resource::Service(written) = &services.next()?.resource else {
+        return None;
+    };
+    let mut pods = world.store.objects_in(Kind::Pod, &service.namespace);
+    pods.find(|pod| written.selector.select(&pod.labels))
+}
+
+fn at_server(
+    world: &World,
+    client: &Client,
+    asked: &Asked,
+    server: &Server,
+    usual: Layer,
+) -> Passage {
+    let found = Found::new(world, server);
+    if !found.is_in_mesh {
+        return Passage::open(usual);
+    }
+    let layer = if found.kernel_only { Layer::L4 } else { usual };
+    let mut passage = Passage::open(layer);
+    let policies = &world.mesh().policies;
+    let labels = pairs(&found.labels);
+    let subject = found.subject(&labels);
+    let decision = mtls(policies, &subject, server.port);
+    passage.mtls = decision.mode.name();
+    for policy in &decision.considered {
+        let is_decisive = decision
+            .decided_by
+            .is_some_and(|decided| decided.author.name == policy.author.name);
+        passage.considered.push(Considered {
+            resource: Reference::new(&policy.author.origin, None),
+            r#type: "mtls",
+            action: policy.mode.map_or("UNSET", MtlsMode::name).to_uppercase(),
+            matched: is_decisive,
+            reason: match is_decisive {
+                true => format!(
+                    "port {} takes {} connections",
+                    server.port,
+                    decision.mode.name()
+                ),
+                false => "a more specific policy decides, or it is unset here".into(),
+            },
+        });
+    }
+    let own = match &client.gateway {
+        Some(at) => Some(at.principal.as_str()),
+        None => client.principal.as_deref(),
+    };
+    let opens_mtls = policies.mesh.is_mtls_automatic && decision.mode != MtlsMode::Disable;
+    let principal = own.filter(|_| opens_mtls);
+    if decision.mode == MtlsMode::Strict && principal.is_none() {
+        passage.verdict = "deny";
+        passage.layer = name(Layer::L4);
+        let origin = decision.decided_by.map(|policy| &policy.author.origin);
+        passage.decided_by = origin.map(|origin| Reference::new(origin, None));
+        passage
+            .opposite
+            .push("the client would have to connect with mTLS".into());
+        return passage;
+    }
+    let checkpoint = Checkpoint {
+        subject,
+        layer,
+        principal,
+        address: server.address.or(asked.address).unwrap_or(client.address),
+        port: server.port,
+        path: server.path.as_deref(),
+    };
+    judge(world, client, asked, &checkpoint, &mut passage);
+    passage
+}
+
+fn judge(
+    world: &World,
+    client: &Client,
+    asked: &Asked,
+    checkpoint: &Checkpoint<'_>,
+    passage: &mut Passage,
+) {
+    let policies = &world.mesh().policies;
+    let headers: Vec<(&str, &str)> = asked
+        .request
+        .as_ref()
+        .map(|request| pairs(&request.headers))
+        .unwrap_or_default();
+    let request = asked
+        .request
+        .as_ref()
+        .filter(|_| checkpoint.layer == Layer::L7);
+    let path = request.map(|request| checkpoint.path.unwrap_or(&request.path));
+    let mut claims = None;
+    if let (Some(request), Some(path)) = (request, path) {
+        let url = format!("{}://{}{path}", request.scheme, asked.authority);
+        let token = TokenRequest {
+            method: &request.method,
+            url: &url,
+            query: path.split_once('?').map_or("", |(_, query)| query),
+            headers: &headers,
+        };
+        match tokens(world, checkpoint, &token, passage) {
+            Ok(found) => claims = found,
+            Err(()) => return,
+        }
+    }
+    let http = request.zip(path).map(|(request, path)| HttpAttributes {
+        method: &request.method,
+        authority: &asked.authority,
+        path,
+        headers: &headers,
+        claims: claims.as_ref(),
+    });
+    let attributes = Attributes {
+        principal: checkpoint.principal,
+        source: client.address,
+        remote: None,
+        destination: checkpoint.address,
+        port: checkpoint.port,
+        server_name: asked.sni.as_deref(),
+        http,
+    };
+    let verdict = authorize(policies, &checkpoint.subject, &attributes, checkpoint.layer);
+    write_down(&verdict, passage);
+}
+
+/// Judges tokens. `Err` when the request ends here.
+fn tokens(
+    world: &World,
+    checkpoint: &Checkpoint<'_>,
+    request: &TokenRequest<'_>,
+    passage: &mut Passage,
+) -> Result<Option<serde_json::Value>, ()> {
+    let policies = &world.mesh().policies;
+    let mut sets = Vec::new();
+    for policy in policies.request.values() {
+        for rule in &policy.rules {
+            if let KeySource::Inline(text) = &rule.keys {
+                // One that cannot be read verifies nothing; validation has said so.
+                let set = KeySet::parse(text).ok();
+                sets.push((rule, set));
+            }
+        }
+    }
+    let keys = |rule: &weft_model::policy::JwtRule| {
+        let mut sets = sets.iter();
+        let known = sets.find(|(other, _)| std::ptr::eq(*other, rule));
+        known.and_then(|(_, set)| set.as_ref())
+    };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.map_or(0, |now| i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
+    match authenticate(policies, &checkpoint.subject, request, now, keys) {
+        Authentication::Anonymous => Ok(None),
+        Authentication::Verified(verified) => {
+            let reference = Reference::new(&verified.policy.author.origin, Some(verified.rule));
+            passage.considered.push(Considered {
+                resource: reference,
+                r#type: "jwt",
+                action: String::new(),
+                matched: true,
+                reason: "the token is believed".into(),
+            });
+            Ok(Some(verified.claims))
+        }
+        Authentication::Refused(refusal) => {
+            let (policy, rule) = refusal.decided_by;
+            let reference = Reference::new(&policy.author.origin, Some(rule));
+            let body = refusal.fault.body();
+            passage.considered.push(Considered {
+                resource: reference.clone(),
+                r#type: "jwt",
+                action: String::new(),
+                matched: true,
+                reason: body.to_owned(),
+            });
+            passage.verdict = "deny";
+            passage.layer = name(Layer::L7);
+            passage.decided_by = Some(reference);
+            passage.response = Some(Response {
+                status: refusal.status,
+                body: body.to_owned(),
+            });
+            passage.opposite.push(format!(
+                "the token would have to be valid, or not be sent: {body}"
+            ));
+            Err(())
+        }
+    }
+}
+
+fn action(action: &Action) -> String {
+    match action {
+        Action::Allow => "ALLOW".into(),
+        Action::Deny => "DENY".into(),
+        Action::Audit => "AUDIT".into(),
+        Action::Custom(provider) => format!("CUSTOM {provider}"),
+    }
+}
+
+fn write_down(verdict: &Verdict<'_>, passage: &mut Passage) {
+    passage.layer = name(verdict.layer);
+    for judged in &verdict.considered {
+        passage.considered.push(Considered {
+            resource: Reference::new(&judged.policy.author.origin, judged.rule),
+            r#type: "authorization",
+            action: action(&judged.policy.action),
+            matched: judged.rule.is_some(),
+            reason: reason(judged),
+        });
+    }
+    for (provider, judged) in verdict.external() {
+        let policy = &judged.policy.author.name;
+        passage.notes.push(format!(
+            "{policy} asks the external authorizer {provider}, whose answer is not known here"
+        ));
+    }
+    if let Some((policy, rule)) = verdict.decided_by {
+        passage.decided_by = Some(Reference::new(&policy.author.origin, rule));
+    }
+    opposite(verdict, passage);
+    if verdict.is_allowed {
+        return;
+    }
+    passage.verdict = "deny";
+    passage.response = (verdict.layer == Layer::L7).then(|| match verdict.reason {
+        Reason::BadPath => Response {
+            status: 400,
+            body: String::new(),
+        },
+        _ => Response {
+            status: 403,
+            body: "RBAC: access denied".into(),
+        },
+    });
+}
+
+fn reason(judged: &Judged<'_>) -> String {
+    if judged.policy.is_dry_run {
+        return match judged.rule {
+            Some(_) => "would fit, but it is a dry run".into(),
+            None => "would not fit; it is a dry run".into(),
+        };
+    }
+    match judged.rule {
+        Some(rule) => format!("rule {rule} fits"),
+        None if judged.policy.rules.is_empty() => "it has no rules: nothing fits".into(),
+        None => {
+            let misses = judged.misses.iter().enumerate();
+            let misses: Vec<String> = misses
+                .map(|(rule, miss)| format!("rule {rule}: {miss} does not fit"))
+                .collect();
+            misses.join("; ")
+        }
+    }
+}
+
+/// What would have to change for the opposite verdict.
+fn opposite(verdict: &Verdict<'_>, passage: &mut Passage) {
+    match verdict.reason {
+        Reason::NoPolicy => passage
+            .opposite
+            .push("a DENY policy would have to fit, or an ALLOW policy exist and not fit".into()),
+        Reason::Allowed => {
+            if let Some((policy, _)) = verdict.decided_by {
+                let policy = &policy.author.name;
+                passage.opposite.push(format!(
+                    "{policy} would have to stop fitting, or a DENY policy fit"
+                ));
+            }
+        }
+        Reason::Denied => {
+            if let Some((policy, rule)) = verdict.decided_by {
+                let rule = rule.map_or(String::new(), |rule| format!(" rule {rule} of"));
+                let policy = &policy.author.name;
+                passage.opposite.push(
+                    format!("{rule} {policy} would have to stop fitting")
+                        .trim()
+                        .into(),
+                );
+            }
+        }
+        Reason::NotAllowed => {
+            let allows = verdict.considered.iter().filter(|judged| {
+                judged.policy.action == Action::Allow && !judged.policy.is_dry_run
+            });
+            for judged in allows {
+                let policy = &judged.policy.author.name;
+                if judged.misses.is_empty() {
+                    passage
+                        .opposite
+                        .push(format!("{policy} would have to have a rule that fits"));
+                }
+                for (rule, miss) in judged.misses.iter().enumerate() {
+                    passage.opposite.push(format!(
+                        "{miss} of rule {rule} of {policy} would have to fit"
+                    ));
+                }
+            }
+        }
+        Reason::SeveralProviders => passage
+            .opposite
+            .push("CUSTOM policies would have to name one provider".into()),
+        Reason::BadPath => passage
+            .opposite
+            .push("the path would have to be one that can be normalized".into()),
+    }
+}

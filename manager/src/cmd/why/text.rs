@@ -1,0 +1,151 @@
+//! The answer of `weft why` for people.
+
+use std::fmt::Write as _;
+
+use super::answer::{Answer, Headers, Route};
+
+/// Lines that tell the decision first and then the reasons.
+pub(crate) fn render(answer: &Answer) -> String {
+    let mut text = String::new();
+    // A string takes all that is written to it.
+    let _: std::fmt::Result = write_answer(&mut text, answer);
+    text
+}
+
+fn write_answer(text: &mut String, answer: &Answer) -> std::fmt::Result {
+    let verdict = if answer.is_allowed() {
+        "allowed"
+    } else {
+        "denied"
+    };
+    write!(text, "{verdict} ({})", answer.layer)?;
+    match &answer.decided_by {
+        Some(reference) => writeln!(text, " by {reference}")?,
+        None => writeln!(text, ": no policy says otherwise")?,
+    }
+    if let Some(response) = &answer.response {
+        writeln!(text, "answer   {} {}", response.status, response.body)?;
+    }
+    writeln!(text, "mtls     {}", answer.mtls)?;
+    match &answer.route {
+        None => writeln!(text, "route    none")?,
+        Some(route) => write_route(text, route)?,
+    }
+    if !answer.considered.is_empty() {
+        writeln!(text, "\nconsidered")?;
+    }
+    for considered in &answer.considered {
+        let mark = if considered.matched { '*' } else { ' ' };
+        let action = match considered.action.as_str() {
+            "" => String::new(),
+            action => format!(" {action}"),
+        };
+        let (kind, resource) = (considered.r#type, &considered.resource);
+        writeln!(
+            text,
+            "{mark} {kind}{action} {resource}: {}",
+            considered.reason
+        )?;
+    }
+    for (title, lines) in [
+        ("for the opposite verdict", &answer.opposite),
+        ("notes", &answer.notes),
+    ] {
+        if !lines.is_empty() {
+            writeln!(text, "\n{title}")?;
+        }
+        for line in lines {
+            writeln!(text, "  {line}")?;
+        }
+    }
+    Ok(())
+}
+
+fn write_route(text: &mut String, route: &Route) -> std::fmt::Result {
+    write!(text, "route    {}", route.status)?;
+    match &route.resource {
+        Some(resource) => writeln!(text, " by {resource}")?,
+        None => writeln!(text)?,
+    }
+    if let Some(redirect) = &route.redirect {
+        let part = |part: &Option<String>| part.clone().unwrap_or_else(|| "(same)".into());
+        let port = redirect
+            .port
+            .map_or(String::new(), |port| format!(":{port}"));
+        let (scheme, host) = (part(&redirect.scheme), part(&redirect.host));
+        writeln!(
+            text,
+            "  redirect to {scheme}://{host}{port}{}",
+            part(&redirect.path)
+        )?;
+    }
+    if let Some(rewrite) = &route.rewrite {
+        let path = rewrite.path.as_deref().unwrap_or("(same)");
+        let authority = rewrite.authority.as_deref().unwrap_or("(same)");
+        writeln!(text, "  rewrite path {path} authority {authority}")?;
+    }
+    for destination in &route.destinations {
+        let subset = destination
+            .subset
+            .as_ref()
+            .map_or(String::new(), |name| format!(" {name}"));
+        let port = destination
+            .port
+            .map_or(String::new(), |port| format!(":{port}"));
+        let (weight, host) = (destination.weight, &destination.host);
+        write!(text, "  {weight:>4}  {host}{port}{subset}")?;
+        match &destination.reason {
+            Some(reason) => writeln!(text, "  {}: {reason}", destination.status)?,
+            None => writeln!(text, "  {}", destination.endpoints.join(" "))?,
+        }
+    }
+    write_headers(text, "request", &route.request_headers)?;
+    write_headers(text, "response", &route.response_headers)?;
+    if let Some(timeout) = &route.timeout {
+        writeln!(text, "  timeout {timeout}")?;
+    }
+    if let Some(retries) = &route.retries {
+        writeln!(
+            text,
+            "  retries {} on {}",
+            retries.attempts,
+            retries.retry_on.join(",")
+        )?;
+    }
+    if let Some(fault) = &route.fault {
+        if let Some(delay) = &fault.delay {
+            writeln!(
+                text,
+                "  delay {} for {}%",
+                delay.fixed_delay, delay.percentage
+            )?;
+        }
+        if let Some(abort) = &fault.abort {
+            let status = abort
+                .http_status
+                .or(abort.grpc_status.map(u16::from))
+                .unwrap_or(0);
+            writeln!(text, "  abort with {status} for {}%", abort.percentage)?;
+        }
+    }
+    for mirror in &route.mirrors {
+        writeln!(text, "  mirror {}% to {}", mirror.percentage, mirror.host)?;
+    }
+    Ok(())
+}
+
+fn write_headers(text: &mut String, of: &str, headers: &Headers) -> std::fmt::Result {
+    for (verb, pairs) in [("set", &headers.set), ("add", &headers.add)] {
+        for (name, value) in pairs {
+            writeln!(
+                text,
+                "  {verb} {of} header {name}: {}",
+                value.as_str().unwrap_or("")
+            )?;
+        }
+    }
+    for name in &headers.remove {
+        writeln!(text, "  remove {of} header {name}")?;
+    }
+    Ok(())
+}
