@@ -13,7 +13,7 @@ const NAMESPACES: [&str; 2] = ["default", "istio-system"];
 /// A document out of a small world, so that objects meet.
 fn document() -> impl Strategy<Value = String> {
     let names = (0..NAMESPACES.len(), 0..3_u8, 0..4_u8, 0..4_u8);
-    (0..9_u8, names).prop_map(|(kind, (namespace, name, a, b))| {
+    (0..15_u8, names).prop_map(|(kind, (namespace, name, a, b))| {
         let namespace = NAMESPACES[namespace];
         match kind {
             0 => service(namespace, name, a, b),
@@ -22,6 +22,10 @@ fn document() -> impl Strategy<Value = String> {
             4 => node(name, a),
             5 => entry(namespace, name, a, b),
             6 | 7 => rule(namespace, name, a, b),
+            9 | 10 => virtual_service(namespace, name, a, b),
+            11 | 12 => http_route(namespace, name, a, b),
+            13 => gateway(namespace, a, b),
+            14 => grant(namespace, a),
             _ if a == 0 => "kind: [torn\n".into(),
             _ => of_namespace(namespace, b),
         }
@@ -90,10 +94,83 @@ fn rule(namespace: &str, name: u8, a: u8, b: u8) -> String {
         "simple: WRONG",
     ];
     format!(
-        "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: d{name}, namespace: {namespace}}}\nspec:\n  host: {}\n  exportTo: [\"{}\"]\n  trafficPolicy: {{loadBalancer: {{{}}}}}\n",
+        "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: d{name}, namespace: {namespace}}}\nspec:\n  host: {}\n  exportTo: [\"{}\"]\n  trafficPolicy: {{loadBalancer: {{{}}}}}\n  subsets: [{{name: v1, labels: {{version: v1}}}}]\n",
         host[usize::from(a)],
         if b == 0 { "." } else { "*" },
         policy[usize::from(b)],
+    )
+}
+
+fn virtual_service(namespace: &str, name: u8, a: u8, b: u8) -> String {
+    let hosts = [
+        "[s1]",
+        "[x.example.com]",
+        "['*.example.com']",
+        "[s1, s2.default.svc.cluster.local]",
+    ];
+    let gateways = ["[]", "[gw, mesh]", "[default/gw]", "[]"];
+    let rule = [
+        "route: [{destination: {host: s1, subset: v1}}]",
+        "route: [{destination: {host: x.example.com}}]",
+        "delegate: {name: v0, namespace: default}",
+        "match: [{uri: {prefix: /a}, gateways: [mesh]}], route: [{destination: {host: s2}}]",
+    ];
+    let hosts = if name == 0 && a == 0 {
+        "[]"
+    } else {
+        hosts[usize::from(a)]
+    };
+    let gateways = if name == 0 && a == 0 {
+        "[]"
+    } else {
+        gateways[usize::from(b)]
+    };
+    format!(
+        "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: v{name}, namespace: {namespace}}}\nspec:\n  hosts: {hosts}\n  gateways: {gateways}\n  exportTo: [\"{}\"]\n  http: [{{{}}}]\n",
+        if b == 0 { "." } else { "*" },
+        rule[usize::from(a ^ b)],
+    )
+}
+
+fn http_route(namespace: &str, name: u8, a: u8, b: u8) -> String {
+    let parent = match a {
+        0 => "{name: gw}",
+        1 => "{name: gw, namespace: default}",
+        2 => "{group: '', kind: Service, name: s1}",
+        _ => "{group: '', kind: Service, name: s1, namespace: default, port: 80}",
+    };
+    let backend = match b {
+        0 => "{name: s1, port: 80}",
+        1 => "{name: s2, port: 81}",
+        _ => "{name: s1, namespace: default, port: 80}",
+    };
+    format!(
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {{name: h{name}, namespace: {namespace}}}\nspec:\n  parentRefs: [{parent}]\n  rules: [{{backendRefs: [{backend}]}}]\n"
+    )
+}
+
+fn gateway(namespace: &str, a: u8, b: u8) -> String {
+    if a < 2 {
+        let from = [
+            "Same",
+            "All",
+            "Selector, selector: {matchLabels: {a: b}}",
+            "All",
+        ][usize::from(b)];
+        return format!(
+            "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {{name: gw, namespace: {namespace}}}\nspec:\n  gatewayClassName: weft\n  listeners: [{{name: l, port: 80, protocol: HTTP, allowedRoutes: {{namespaces: {{from: {from}}}}}}}]\n"
+        );
+    }
+    let host = ["'*'", "x.example.com", "./*", "'*.example.com'"][usize::from(b)];
+    format!(
+        "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {{name: gw, namespace: {namespace}}}\nspec:\n  servers: [{{port: {{number: 80, name: h, protocol: HTTP}}, hosts: [{host}]}}]\n"
+    )
+}
+
+fn grant(namespace: &str, a: u8) -> String {
+    let from = NAMESPACES[usize::from(a % 2)];
+    format!(
+        "apiVersion: gateway.networking.k8s.io/v1beta1\nkind: ReferenceGrant\nmetadata: {{name: g{a}, namespace: {namespace}}}\nspec:\n  from: [{{group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: {from}}}]\n  to: [{{group: '', kind: Service}}]\n"
     )
 }
 

@@ -109,3 +109,6 @@ fn decide(world: &World, client: &Client, asked: &Asked) -> Answer {
         notes,
     }
 }
+
+#[cfg(test)]
+mod tests;

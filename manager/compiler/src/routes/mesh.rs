@@ -144,10 +144,19 @@ pub(super) fn conflicts(
     };
     let mut found = Vec::new();
     for (position, loser) in all.iter().enumerate() {
-        let winner = all[..position]
-            .iter()
-            .find(|winner| overlap(&sees(winner), &sees(loser)));
-        let Some(winner) = winner else { continue };
+        let older = || all[..position].iter();
+        let whole = older().find(|winner| sees(winner) == Visibility::All);
+        let part = || older().find(|winner| overlap(&sees(winner), &sees(loser)));
+        let Some(winner) = whole.or_else(part) else {
+            continue;
+        };
+        let clients = match sees(winner) {
+            Visibility::All => String::new(),
+            Visibility::Namespaces(namespaces) => {
+                let names: Vec<&str> = namespaces.iter().map(|name| &**name).collect();
+                format!(" for clients in {}", names.join(", "))
+            }
+        };
         found.push(Problem {
             severity: Severity::Warning,
             code: "conflict",
@@ -155,8 +164,8 @@ pub(super) fn conflicts(
             path: "spec.hosts".into(),
             line: 0,
             message: format!(
-                "{} holds for {host} inside the mesh, this one does not; join them or give them \
-                 different clients with exportTo",
+                "{} holds for {host} inside the mesh{clients}, this one does not; join them or \
+                 give them different clients with exportTo",
                 winner.object.key
             ),
         });

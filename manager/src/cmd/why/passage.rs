@@ -12,7 +12,7 @@ use weft_decision::{
 };
 use weft_model::{
     ServiceName,
-    policy::{Action, KeySource, MtlsMode, Policies},
+    policy::{Action, KeySource, MtlsMode},
 };
 
 use super::{
