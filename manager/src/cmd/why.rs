@@ -8,6 +8,7 @@ mod course;
 mod party;
 mod passage;
 mod text;
+mod verdict;
 
 use std::process::ExitCode;
 
