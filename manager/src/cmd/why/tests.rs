@@ -2,8 +2,6 @@
 //! it are the answer, under the resources of `in.yaml`. `UPDATE=1` rewrites the answers; review
 //! reads the difference.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::{
     fs,
     path::{Path, PathBuf},
