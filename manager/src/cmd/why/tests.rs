@@ -2,8 +2,6 @@
 //! it are the answer, under the resources of `in.yaml`. `UPDATE=1` rewrites the answers; review
 //! reads the difference.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -75,10 +73,24 @@ fn each_question_has_the_answer_that_stands_below_it() {
 
 #[test]
 fn the_json_has_every_field_that_is_promised() {
-    let case = cases().into_iter().find(|case| case.ends_with("why_bookinfo")).unwrap();
-    let answer = ask(&world(&case), "--from shop/productpage --to reviews --path /").unwrap();
+    let case = cases()
+        .into_iter()
+        .find(|case| case.ends_with("why_bookinfo"))
+        .unwrap();
+    let answer = ask(
+        &world(&case),
+        "--from shop/productpage --to reviews --path /",
+    )
+    .unwrap();
     let json = serde_json::to_value(&answer).unwrap();
-    for field in ["verdict", "layer", "decided_by", "considered", "route", "mtls"] {
+    for field in [
+        "verdict",
+        "layer",
+        "decided_by",
+        "considered",
+        "route",
+        "mtls",
+    ] {
         assert!(json.get(field).is_some(), "{field}");
     }
     let route = &json["route"];
@@ -100,6 +112,9 @@ fn the_json_has_every_field_that_is_promised() {
         assert!(route.get(field).is_some(), "route.{field}");
     }
     for field in ["host", "subset", "port", "weight", "endpoints"] {
-        assert!(route["destinations"][0].get(field).is_some(), "destinations.{field}");
+        assert!(
+            route["destinations"][0].get(field).is_some(),
+            "destinations.{field}"
+        );
     }
 }
