@@ -43,6 +43,8 @@ pub(crate) enum Command {
     Validate(offline::ValidateArgs),
     /// Print what resources in files become in other forms
     Convert(convert::ConvertArgs),
+    /// Look for what is probably not meant in files, with the codes of istioctl analyze
+    Analyze(offline::AnalyzeArgs),
     /// Explain what happens to a request or connection, from files and without a cluster
     Why(Box<offline::WhyArgs>),
     /// Dial the canary address; the manager runs this where it wants to know whether hooks work

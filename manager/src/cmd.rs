@@ -1,5 +1,6 @@
 //! Operator commands, one file each: ask the manager or read the pins, print, and give an exit code.
 
+pub(crate) mod analyze;
 pub(crate) mod convert;
 pub(crate) mod doctor;
 pub(crate) mod documents;

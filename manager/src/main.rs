@@ -34,6 +34,7 @@ fn main() -> ExitCode {
         Command::Uninstall(arguments) => cmd::uninstall::run(&arguments),
         Command::Validate(arguments) => cmd::validate::run(&arguments),
         Command::Convert(arguments) => cmd::convert::run(&arguments),
+        Command::Analyze(arguments) => cmd::analyze::run(&arguments),
         Command::Why(arguments) => cmd::why::run(&arguments),
         Command::Canary => Ok(run::canary::dial()),
     };

@@ -178,6 +178,7 @@ impl Sheet<'_> {
                 self.contents.objects.push(Object {
                     key: metadata.key,
                     labels: metadata.labels,
+                    annotations: metadata.annotations,
                     created: metadata.created,
                     generation: metadata.generation,
                     file: Arc::clone(self.file),

@@ -41,6 +41,9 @@ pub struct Object {
     pub key: ObjectKey,
     /// `metadata.labels`.
     pub labels: Labels,
+    /// `metadata.annotations` whose keys are Istio's (`istio.io` in their domain); of pods and slices,
+    /// of which there are many, none.
+    pub annotations: Labels,
     /// `metadata.creationTimestamp` in seconds since 1970.
     pub created: Option<i64>,
     /// `metadata.generation`.
@@ -70,6 +73,7 @@ impl Object {
 pub(crate) struct Metadata {
     pub(crate) key: ObjectKey,
     pub(crate) labels: Labels,
+    pub(crate) annotations: Labels,
     pub(crate) created: Option<i64>,
     pub(crate) generation: Option<i64>,
     pub(crate) is_deleting: bool,
@@ -115,6 +119,7 @@ impl Metadata {
         Some(Self {
             key,
             labels: labels(meta.labels, METADATA.key("labels"), cx),
+            annotations: annotations(meta.annotations.as_ref(), registration.kind, cx),
             created: meta.creation_timestamp.map(|Time(time)| time.as_second()),
             generation: meta.generation,
             is_deleting: meta.deletion_timestamp.is_some(),
@@ -123,6 +128,24 @@ impl Metadata {
             distribution: distribution(meta.annotations.as_ref(), cx),
         })
     }
+}
+
+fn annotations(
+    written: Option<&BTreeMap<String, String>>,
+    kind: Kind,
+    cx: &mut Reading<'_>,
+) -> Labels {
+    if matches!(kind, Kind::Pod | Kind::EndpointSlice) {
+        return Labels::default();
+    }
+    let is_istio = |key: &str| {
+        key.split('/')
+            .next()
+            .is_some_and(|it| it.ends_with("istio.io"))
+    };
+    let pairs = written.into_iter().flatten();
+    let pairs = pairs.filter(|(key, _)| is_istio(key));
+    Labels::new(pairs.map(|(key, value)| (cx.interner.name(key), cx.interner.name(value))))
 }
 
 fn check_names(namespace: &str, name: &str, registration: &Registration, cx: &mut Reading<'_>) {

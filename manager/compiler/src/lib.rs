@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod analysis;
 mod application;
 mod compiler;
 mod endpoints;

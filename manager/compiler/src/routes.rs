@@ -34,6 +34,10 @@ use crate::{
 };
 use destinations::Hosts;
 
+pub(crate) use destinations::full_name;
+pub(crate) use mesh::overlap;
+pub(crate) use virtual_service::{pattern as virtual_service_pattern, visibility};
+
 /// Where a table belongs.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Place {

@@ -50,7 +50,7 @@ impl Hosts {
 }
 
 /// The full name of a host as Istio resolves it in a namespace: only names without a dot are short.
-pub(super) fn full_name(settings: &Settings, namespace: &Arc<str>, host: &str) -> Arc<str> {
+pub(crate) fn full_name(settings: &Settings, namespace: &Arc<str>, host: &str) -> Arc<str> {
     let host = host.strip_suffix('.').unwrap_or(host);
     if host.contains('.') || host.starts_with('*') || host.contains(':') {
         return host.to_ascii_lowercase().into();

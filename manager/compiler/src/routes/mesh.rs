@@ -173,7 +173,8 @@ pub(super) fn conflicts(
     found
 }
 
-fn overlap(a: &Visibility, b: &Visibility) -> bool {
+/// Whether some client sees both.
+pub(crate) fn overlap(a: &Visibility, b: &Visibility) -> bool {
     match (a, b) {
         (Visibility::Namespaces(a), Visibility::Namespaces(b)) => !a.is_disjoint(b),
         _ => true,

@@ -38,7 +38,7 @@ impl Named<'_> {
 }
 
 /// Clients that see something exported so.
-pub(super) fn visibility(namespace: &Arc<str>, export_to: &[Arc<str>]) -> Visibility {
+pub(crate) fn visibility(namespace: &Arc<str>, export_to: &[Arc<str>]) -> Visibility {
     if export_to.is_empty() || export_to.iter().any(|to| **to == *"*") {
         return Visibility::All;
     }
@@ -110,7 +110,7 @@ pub(super) fn places(settings: &Settings, key: &ObjectKey, service: &VirtualServ
 }
 
 /// A host of a VirtualService, resolved.
-pub(super) fn pattern(settings: &Settings, namespace: &Arc<str>, host: &str) -> HostPattern {
+pub(crate) fn pattern(settings: &Settings, namespace: &Arc<str>, host: &str) -> HostPattern {
     HostPattern::new(&full_name(settings, namespace, host))
 }
 

@@ -1,0 +1,172 @@
+//! What is probably not meant: resources looked at together, with the codes and texts of Istio's
+//! analyzers as far as they make sense without sidecars.
+//!
+//! Codes that are Weft's own begin with `WEFT`: 0001 for what is read but not acted on, 0002 for what
+//! is not accepted for another reason.
+
+mod annotations;
+mod destination_rules;
+mod gateways;
+mod references;
+mod schema;
+mod services;
+mod virtual_services;
+mod workloads;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use weft_api::{Kind, Labels, Object, Resource, Store};
+use weft_model::{Origin, Severity};
+
+use crate::{
+    Settings, problems,
+    routes::{full_name, virtual_service_pattern},
+};
+
+/// Something that an analyzer says.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Message {
+    /// How bad.
+    pub severity: Severity,
+    /// Istio's code, such as `IST0101`.
+    pub code: &'static str,
+    /// The object.
+    pub origin: Origin,
+    /// Line of the field, from 1; 0 when only the object is meant.
+    pub line: u32,
+    /// Istio's text.
+    pub text: String,
+}
+
+/// What analyzers look at.
+struct Analysis<'s> {
+    store: &'s Store,
+    settings: Settings,
+    /// Hosts of all services and ServiceEntries.
+    hosts: BTreeSet<Arc<str>>,
+    messages: Vec<Message>,
+}
+
+/// Everything that analyzers say of the objects in a store, ordered by level (the worst first), code,
+/// object. What an object's `galley.istio.io/analyze-suppress` names is left out.
+pub fn analyze(store: &Store, settings: &Settings) -> Vec<Message> {
+    let mut analysis = Analysis {
+        store,
+        settings: settings.with_mesh_config(store),
+        hosts: BTreeSet::new(),
+        messages: Vec::new(),
+    };
+    analysis.learn_hosts();
+    schema::analyze(&mut analysis);
+    references::analyze(&mut analysis);
+    virtual_services::analyze(&mut analysis);
+    destination_rules::analyze(&mut analysis);
+    gateways::analyze(&mut analysis);
+    services::analyze(&mut analysis);
+    workloads::analyze(&mut analysis);
+    annotations::analyze(&mut analysis);
+    analysis.finish()
+}
+
+impl<'s> Analysis<'s> {
+    fn learn_hosts(&mut self) {
+        for object in self.store.objects(Kind::Service) {
+            let key = &object.key;
+            let name = self.settings.service_name(&key.namespace, &key.name);
+            self.hosts.insert(name.hostname);
+        }
+        for object in self.store.objects(Kind::ServiceEntry) {
+            if let Resource::ServiceEntry(entry) = &object.resource {
+                self.hosts.extend(entry.names.iter().cloned());
+            }
+        }
+    }
+
+    fn say(&mut self, severity: Severity, code: &'static str, object: &Object, text: String) {
+        self.messages.push(Message {
+            severity,
+            code,
+            origin: problems::origin(object),
+            line: 0,
+            text,
+        });
+    }
+
+    /// All objects of a kind, with what they hold.
+    fn each<T>(
+        &self,
+        kind: Kind,
+        of: impl Fn(&'s Resource) -> Option<&'s T>,
+    ) -> Vec<(&'s Arc<Object>, &'s T)> {
+        let objects = self.store.objects(kind);
+        objects
+            .filter_map(|object| Some((object, of(&object.resource)?)))
+            .collect()
+    }
+
+    /// Pods of a namespace, or of all, that have all these labels.
+    fn has_pods(&self, namespace: Option<&Arc<str>>, selector: &Labels) -> bool {
+        let mut pods = self.store.objects(Kind::Pod);
+        let mut entries = self.store.objects(Kind::WorkloadEntry);
+        let is_here =
+            |object: &Object| namespace.is_none_or(|namespace| object.key.namespace == *namespace);
+        pods.any(|pod| is_here(pod) && selector.select(&pod.labels))
+            || entries.any(|object| match &object.resource {
+                Resource::WorkloadEntry(entry) => is_here(object) && selector.select(&entry.labels),
+                _ => false,
+            })
+    }
+
+    fn full_name(&self, namespace: &Arc<str>, host: &str) -> Arc<str> {
+        full_name(&self.settings, namespace, host)
+    }
+
+    fn pattern(&self, namespace: &Arc<str>, host: &str) -> weft_model::route::HostPattern {
+        virtual_service_pattern(&self.settings, namespace, host)
+    }
+
+    fn finish(self) -> Vec<Message> {
+        let store = self.store;
+        let mut messages = self.messages;
+        let suppressions = suppressions(store);
+        messages.retain(|message| {
+            let place = (Arc::clone(&message.origin.file), message.origin.line);
+            let codes = suppressions.get(&place).map(Vec::as_slice);
+            let mut codes = codes.unwrap_or_default().iter();
+            !codes.any(|code| code == "*" || code == message.code)
+        });
+        messages.sort_by(|a, b| {
+            let rank = |message: &Message| std::cmp::Reverse(message.severity);
+            rank(a)
+                .cmp(&rank(b))
+                .then_with(|| (a.code, a).cmp(&(b.code, b)))
+        });
+        messages.dedup();
+        messages
+    }
+}
+
+/// Codes that objects do not want to hear of, by their place.
+fn suppressions(store: &Store) -> BTreeMap<(Arc<str>, u32), Vec<String>> {
+    let objects = store.keys().filter_map(|key| store.object(key));
+    let named = objects.filter_map(|object| {
+        let codes = object
+            .annotations
+            .value("galley.istio.io/analyze-suppress")?;
+        let codes = codes.split(',').map(|code| code.trim().to_owned());
+        Some(((Arc::clone(&object.file), object.line), codes.collect()))
+    });
+    named.collect()
+}
+
+/// Labels as Istio writes them: `a=b,c=d`.
+fn selector_text(labels: &Labels) -> String {
+    let pairs: Vec<String> = labels
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    pairs.join(",")
+}

@@ -1,0 +1,81 @@
+//! What validation says, as messages: IST0106, IST0133, IST0002.
+
+use weft_model::Severity;
+
+use super::{Analysis, Message};
+use crate::{Compiler, problems};
+
+pub(super) fn analyze(analysis: &mut Analysis<'_>) {
+    for problem in analysis.store.problems() {
+        let problem = problems::from_api(problem);
+        let path = match problem.path.as_str() {
+            "" => String::new(),
+            path => format!("{path}: "),
+        };
+        let text = format!("{path}{}", problem.message);
+        let (severity, code, text) = match (problem.severity, problem.code) {
+            // Other people's kinds are none of Istio's analyzers' business.
+            (_, "unknown-kind") => continue,
+            (Severity::Error, _) => (
+                Severity::Error,
+                "IST0106",
+                format!("Schema validation error: {text}"),
+            ),
+            (severity, "not-supported") => (severity, "WEFT0001", format!("Not supported: {text}")),
+            (_, _) if problem.message.contains("deprecated") => {
+                (Severity::Warning, "IST0002", format!("Deprecated: {text}"))
+            }
+            (Severity::Warning, _) => (
+                Severity::Warning,
+                "IST0133",
+                format!("Schema validation warning: {text}"),
+            ),
+            (Severity::Info, _) => continue,
+        };
+        analysis.messages.push(Message {
+            severity,
+            code,
+            origin: problem.origin,
+            line: problem.line,
+            text,
+        });
+    }
+    not_accepted(analysis);
+}
+
+/// What the compiler does not take as written, where no analyzer of Istio says so.
+fn not_accepted(analysis: &mut Analysis<'_>) {
+    let mut compiler = Compiler::new(analysis.settings.clone());
+    let keys: Vec<_> = analysis.store.keys().cloned().collect();
+    compiler.update(analysis.store, &keys);
+    let known: Vec<_> = analysis.store.problems().map(problems::from_api).collect();
+    for problem in compiler.problems(analysis.store) {
+        let is_said = known.contains(&problem);
+        let has_code = matches!(&*problem.origin.kind, "VirtualService" | "DestinationRule");
+        if is_said || has_code || problem.severity == Severity::Info {
+            continue;
+        }
+        // Of the Gateway API's kinds, the reason of the condition stands at the end.
+        let reason = problem
+            .message
+            .rsplit_once(" (")
+            .map_or("", |(_, reason)| reason);
+        let (code, text) = match reason.trim_end_matches(')') {
+            "BackendNotFound"
+            | "RefNotPermitted"
+            | "NoMatchingParent"
+            | "InvalidCertificateRef" => (
+                "IST0101",
+                format!("Referenced resource not found: {}", problem.message),
+            ),
+            _ => ("WEFT0002", format!("Not accepted: {}", problem.message)),
+        };
+        analysis.messages.push(Message {
+            severity: problem.severity,
+            code,
+            line: problem.line,
+            origin: problem.origin,
+            text,
+        });
+    }
+}

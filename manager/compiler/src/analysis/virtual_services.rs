@@ -1,0 +1,206 @@
+//! VirtualServices beside and against each other: IST0109, IST0130 to IST0132.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use weft_api::{
+    Kind, Object, Resource,
+    virtual_service::{
+        StringMatch, VirtualService,
+        http::{HttpMatch, HttpRoute},
+    },
+};
+use weft_model::{Severity, route::HostPattern};
+
+use super::Analysis;
+
+type Named<'s> = (&'s Arc<Object>, &'s VirtualService);
+
+pub(super) fn analyze(analysis: &mut Analysis<'_>) {
+    let services = analysis.each(Kind::VirtualService, |resource| match resource {
+        Resource::VirtualService(service) => Some(&**service),
+        _ => None,
+    });
+    mesh_conflicts(analysis, &services);
+    for (object, service) in services {
+        unreachable_rules(analysis, object, service);
+        gateway_hosts(analysis, object, service);
+    }
+}
+
+fn is_mesh(service: &VirtualService) -> bool {
+    service.gateways.is_empty() || service.gateways.iter().any(|gateway| **gateway == *"mesh")
+}
+
+/// IST0109: one host in several VirtualServices that the same clients see.
+fn mesh_conflicts(analysis: &mut Analysis<'_>, services: &[Named<'_>]) {
+    let mut by_host: BTreeMap<HostPattern, Vec<Named<'_>>> = BTreeMap::new();
+    for (object, service) in services.iter().filter(|(_, service)| is_mesh(service)) {
+        let mut seen = Vec::new();
+        for host in &service.hosts {
+            let host = analysis.pattern(&object.key.namespace, host);
+            if !seen.contains(&host) {
+                by_host
+                    .entry(host.clone())
+                    .or_default()
+                    .push((object, service));
+                seen.push(host);
+            }
+        }
+    }
+    for (host, claimants) in by_host {
+        // Private ones meet only those of their own namespaces.
+        let sees = |(object, service): &Named<'_>| {
+            crate::routes::visibility(&object.key.namespace, &service.export_to)
+        };
+        for claimant in &claimants {
+            let meeting: Vec<&Named<'_>> = claimants
+                .iter()
+                .filter(|other| crate::routes::overlap(&sees(claimant), &sees(other)))
+                .collect();
+            if meeting.len() < 2 {
+                continue;
+            }
+            let names: Vec<String> = meeting
+                .iter()
+                .map(|(object, _)| format!("{}/{}", object.key.namespace, object.key.name))
+                .collect();
+            let text = format!(
+                "The VirtualServices {} associated with mesh gateway define the same host {host} \
+                 which can lead to undefined behavior. This can be fixed by merging the conflicting \
+                 VirtualServices into a single resource.",
+                names.join(",")
+            );
+            analysis.say(Severity::Error, "IST0109", claimant.0, text);
+        }
+    }
+}
+
+fn rule_name(index: usize, rule: &HttpRoute) -> String {
+    match &*rule.name {
+        "" => format!("#{index}"),
+        name => format!("{name:?}"),
+    }
+}
+
+/// What makes two matches of a rule the same: not their names.
+fn key(matching: &HttpMatch) -> HttpMatch {
+    HttpMatch {
+        name: "".into(),
+        stat_prefix: "".into(),
+        ..matching.clone()
+    }
+}
+
+fn takes_all(matching: &HttpMatch) -> bool {
+    let mut rest = key(matching);
+    let any_path = match &rest.uri {
+        None => true,
+        Some(StringMatch::Prefix(path)) => **path == *"/",
+        Some(StringMatch::Regex(pattern)) => **pattern == *".*",
+        Some(_) => false,
+    };
+    rest.uri = None;
+    rest.ignore_uri_case = false;
+    any_path && rest == HttpMatch::default()
+}
+
+/// IST0130 and IST0131: rules and matches that an earlier one leaves nothing.
+fn unreachable_rules(analysis: &mut Analysis<'_>, object: &Object, service: &VirtualService) {
+    let mut catch_all = false;
+    let mut seen: Vec<(HttpMatch, usize)> = Vec::new();
+    for (index, rule) in service.http.iter().enumerate() {
+        let name = rule_name(index, rule);
+        let why = if rule.matches.is_empty() && catch_all {
+            Some("only the last rule can have no matches")
+        } else if catch_all {
+            Some("route without matches defined before")
+        } else {
+            None
+        };
+        if let Some(why) = why {
+            let text = format!("VirtualService rule {name} not used ({why}).");
+            analysis.say(Severity::Warning, "IST0130", object, text);
+            continue;
+        }
+        let mut duplicates = 0;
+        for (at, matching) in rule.matches.iter().enumerate() {
+            let matching_key = key(matching);
+            let earlier = seen.iter().find(|(other, _)| *other == matching_key);
+            if let Some((_, other)) = earlier {
+                duplicates += 1;
+                let match_name = match &*matching.name {
+                    "" => format!("#{at}"),
+                    name => format!("{name:?}"),
+                };
+                let other = rule_name(*other, &service.http[*other]);
+                let text = format!(
+                    "VirtualService rule {name} match {match_name} is not used \
+                     (duplicate/overlapping match in rule {other})."
+                );
+                if duplicates < rule.matches.len() || at + 1 < rule.matches.len() {
+                    analysis.say(Severity::Info, "IST0131", object, text);
+                    continue;
+                }
+                if rule.matches.len() > 1 {
+                    analysis.say(Severity::Info, "IST0131", object, text);
+                }
+            } else {
+                seen.push((matching_key, index));
+            }
+        }
+        if duplicates > 0 && duplicates == rule.matches.len() {
+            let why = "all matches used by prior rules";
+            let text = format!("VirtualService rule {name} not used ({why}).");
+            analysis.say(Severity::Warning, "IST0130", object, text);
+        }
+        catch_all |= rule.matches.is_empty() || rule.matches.iter().any(takes_all);
+    }
+}
+
+/// IST0132: hosts that none of the gateway's servers takes.
+fn gateway_hosts(analysis: &mut Analysis<'_>, object: &Object, service: &VirtualService) {
+    for written in service
+        .gateways
+        .iter()
+        .filter(|gateway| ***gateway != *"mesh")
+    {
+        let own = (&*object.key.namespace, &**written);
+        let (namespace, name) = written.split_once('/').unwrap_or(own);
+        let key = weft_api::ObjectKey {
+            kind: Kind::IstioGateway,
+            namespace: namespace.into(),
+            name: name.into(),
+        };
+        let gateway = analysis.store.object(&key).map(|object| &object.resource);
+        let Some(Resource::IstioGateway(gateway)) = gateway else {
+            continue;
+        };
+        let taken = |host: &HostPattern| {
+            let mut hosts = gateway.servers.iter().flat_map(|server| &server.hosts);
+            hosts.any(|taken| {
+                let (of, taken) = taken.split_once('/').unwrap_or(("*", taken));
+                let is_allowed = match of {
+                    "*" => true,
+                    "." => *namespace == *object.key.namespace,
+                    of => *of == *object.key.namespace,
+                };
+                is_allowed && HostPattern::new(taken).meet(host).is_some()
+            })
+        };
+        let hosts = service.hosts.iter();
+        let missing: Vec<&str> = hosts
+            .filter(|host| !taken(&analysis.pattern(&object.key.namespace, host)))
+            .map(|host| &**host)
+            .collect();
+        if !missing.is_empty() {
+            let text = format!(
+                "one or more host [{}] defined in VirtualService {}/{} not found in Gateway \
+                 {namespace}/{name}.",
+                missing.join(" "),
+                object.key.namespace,
+                object.key.name
+            );
+            analysis.say(Severity::Warning, "IST0132", object, text);
+        }
+    }
+}
