@@ -1,8 +1,6 @@
 //! Golden cases: `manager/tests/cases/NAME/analyze.txt` says what analyzers find in `in.yaml`.
 //! `UPDATE=1` rewrites it; review reads the difference.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::{fs, path::Path};
 
 use weft_api::Store;
