@@ -10,6 +10,7 @@
 #![expect(clippy::disallowed_types, reason = "a benchmark reads the clock")]
 
 mod arena;
+mod compile;
 mod connect;
 mod established;
 mod million;
@@ -54,6 +55,8 @@ pub(crate) struct Args {
 enum Suite {
     /// Load balancing in the kernel: connections, established connections, size of the mesh.
     L4,
+    /// Resources to tables to decisions, in memory: a large mesh, one change, one decision.
+    Compile,
 }
 
 /// How much of everything.
@@ -105,19 +108,22 @@ const PROGRAMS: [Program; 2] = [
 
 /// Builds an optimized `weft` and measures it.
 pub(crate) fn run(sh: &Shell, args: &Args) -> Result<ExitCode> {
+    let wanted = |name: &str| args.only.as_deref().is_none_or(|only| name.contains(only));
+    if args.suite == Suite::Compile {
+        let rows = say::step("measure, optimized", || compile::measure(sh, &wanted))?;
+        return report("compile", &rows, args);
+    }
     ensure!(
         workspace::is_root(),
         "the benchmark makes network namespaces and loads programs, so it needs root: run \
          `sudo -E cargo xtask bench l4`"
     );
-    let Suite::L4 = args.suite;
     setup::programs(sh, args.install, &PROGRAMS)?;
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     if cpus < 2 {
         bail!("the benchmark pins client and server to different CPUs; this machine has one");
     }
     let effort = if args.quick { QUICK } else { FULL };
-    let wanted = |name: &str| args.only.as_deref().is_none_or(|only| name.contains(only));
     let meshless = args
         .only
         .as_deref()
@@ -128,9 +134,13 @@ pub(crate) fn run(sh: &Shell, args: &Args) -> Result<ExitCode> {
         build(sh, args.install)?
     };
     let rows = measure(&effort, &wanted, binary)?;
-    say::result(rows::table(&rows));
+    report("l4", &rows, args)
+}
+
+fn report(suite: &str, rows: &[Row], args: &Args) -> Result<ExitCode> {
+    say::result(rows::table(rows));
     if let Some(path) = &args.out {
-        std::fs::write(path, rows::json("l4", &rows))
+        std::fs::write(path, rows::json(suite, rows))
             .with_context(|| format!("cannot write {}", path.display()))?;
         say::progress(format_args!("rows are in {}", path.display()));
     }

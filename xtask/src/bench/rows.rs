@@ -70,6 +70,11 @@ impl Rounds {
 }
 
 impl Row {
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// A row without a baseline: the same thing without Weft does not exist.
     pub(crate) fn alone(name: &str, unit: &str, values: &[f64]) -> Self {
         Self {
