@@ -59,6 +59,14 @@ impl SocketInfo {
     pub const COUNTED: u8 = 2;
     /// `flags`: the handshake completed.
     pub const ESTABLISHED: u8 = 4;
+    /// `flags`: the connection went to the proxy (`CAPTURED`).
+    pub const CAPTURED: u8 = 8;
+    /// `flags`: the client is written down in `ATTESTED`.
+    pub const ATTESTED: u8 = 16;
+    /// `flags`: counted in `CLIENT_STATE`.
+    pub const LIMITED: u8 = 32;
+    /// `flags`: a socket of the proxy itself, set by it: never captured.
+    pub const PROXY: u8 = 64;
 }
 
 /// One destination of an unconnected UDP socket.
