@@ -63,7 +63,6 @@ fn is_alike(a: &DenialReport, b: &DenialReport) -> bool {
         && a.dst == b.dst
 }
 
-#[expect(clippy::disallowed_methods, reason = "people read wall-clock times")]
 fn wall_clock() -> Option<Duration> {
     SystemTime::now().duration_since(UNIX_EPOCH).ok()
 }

@@ -84,7 +84,7 @@ const TABLE: [Row; 15] = [
     Row {
         name: "weft-telemetry",
         ours: &["weft-abi", "weft-model"],
-        outside: &["prometheus-client", "serde"],
+        outside: &["jiff", "prometheus-client", "serde", "serde_json"],
     },
     Row {
         name: "weft-admin",
