@@ -200,7 +200,7 @@ fn path_text(wanted: &PathMatch) -> String {
     match wanted {
         PathMatch::Exact { path, ignore_case } => format!("exact {path:?}{}", case(ignore_case)),
         PathMatch::Prefix { path, ignore_case } => format!("prefix {path:?}{}", case(ignore_case)),
-        PathMatch::Segments(path) => format!("segments {path:?}"),
+        PathMatch::Segments(path) => format!("PathPrefix {path:?}"),
         PathMatch::Regex(pattern) => format!("regex {pattern:?}"),
     }
 }

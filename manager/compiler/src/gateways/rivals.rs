@@ -22,6 +22,8 @@ pub(crate) type ClaimId = (ObjectKey, usize);
 /// Of claims on one Gateway those that lose, each with the reason. A route that has lost stands in
 /// nobody's way.
 pub(crate) fn losers(mut claims: Vec<Claim<'_>>) -> BTreeMap<ClaimId, Refusal> {
+    // A route none of whose rules can be done is not accepted, and takes nothing from others.
+    claims.retain(|claim| Route::of(claim.route).is_some_and(|route| !route.is_broken()));
     claims.retain(|claim| matches!(claim.route.key.kind, Kind::HttpRoute | Kind::GrpcRoute));
     let kinds: BTreeSet<Kind> = claims.iter().map(|claim| claim.route.key.kind).collect();
     let mut lost = BTreeMap::new();
@@ -45,7 +47,7 @@ pub(crate) fn losers(mut claims: Vec<Claim<'_>>) -> BTreeMap<ClaimId, Refusal> {
         });
         if let Some((host, winner)) = rival {
             let message = format!(
-                "{} is older and has the host {host} at the same listener; a host belongs to \
+                "{} goes first and has the host {host} at the same listener; a host belongs to \
                  HTTPRoutes or to GRPCRoutes",
                 winner.key
             );
