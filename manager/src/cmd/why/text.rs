@@ -21,7 +21,8 @@ fn write_answer(text: &mut String, answer: &Answer) -> std::fmt::Result {
     write!(text, "{verdict} ({})", answer.layer)?;
     match &answer.decided_by {
         Some(reference) => writeln!(text, " by {reference}")?,
-        None => writeln!(text, ": no policy says otherwise")?,
+        None if answer.is_allowed() => writeln!(text, ": no policy says otherwise")?,
+        None => writeln!(text)?,
     }
     if let Some(response) = &answer.response {
         writeln!(text, "answer   {} {}", response.status, response.body)?;

@@ -161,7 +161,7 @@ impl Told<'_> {
         let unseen = policy.rules[rule].http_attributes();
         if self.verdict.layer == Layer::L4 && !unseen.is_empty() {
             return format!(
-                "fits; {} cannot be seen in the kernel and is passed over",
+                "fits; what the kernel cannot see is passed over: {}",
                 unseen.join(", ")
             );
         }
