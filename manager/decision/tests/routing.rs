@@ -422,7 +422,7 @@ proptest! {
             checks.iter().all(|check| check.fits)
         };
         let first = table.http.iter().position(fits);
-        let router = mesh(vec![("a", vec![table.clone()])]);
+        let router = mesh(vec![("a", vec![table])]);
         prop_assert_eq!(chosen(&router, &client, &request), first);
     }
 }

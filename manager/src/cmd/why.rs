@@ -1,7 +1,7 @@
 //! `weft why`: what happens to a request or connection, and because of what.
 //!
 //! Reading order: [`party`] (who asks, and whom), [`course`] (where it goes), [`considered`] (which
-//! routes were asked), [`passage`] (whether it may), [`answer`] (the JSON), [`reference`](mod@reference)
+//! routes were asked), [`refused`] (which were never taken), [`passage`] (whether it may), [`answer`] (the JSON), [`reference`](mod@reference)
 //! (its documentation), [`text`] (the same for people).
 
 mod answer;
@@ -12,6 +12,7 @@ mod party;
 mod passage;
 mod places;
 pub(crate) mod reference;
+mod refused;
 mod text;
 mod verdict;
 
@@ -104,6 +105,7 @@ fn decide(world: &World, client: &Client, asked: &Asked) -> Answer {
     let mut course = course::course(world, client, asked, claims.as_ref());
     let passage = passage::passage(world, client, asked, &course);
     let mut considered = std::mem::take(&mut course.considered);
+    considered.extend(refused::routes(world, client, asked));
     considered.extend(passage.considered);
     let mut notes = client.notes.clone();
     notes.extend(course.notes);

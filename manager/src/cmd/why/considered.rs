@@ -193,6 +193,32 @@ pub(super) fn failing(checks: &[Check]) -> String {
     failing.join("; ")
 }
 
+/// The least that would have to be otherwise: of the items of `from`, and of those of `to`, one is
+/// enough.
+pub(super) fn least(checks: &[Check]) -> Vec<Check> {
+    let failing = || checks.iter().filter(|check| !check.fits);
+    let item = |check: &Check| {
+        let (list, rest) = check.field.split_once('[')?;
+        let is_choice = matches!(list, "from" | "to");
+        is_choice.then(|| (list.to_owned(), rest.split(']').next().map(str::to_owned)))
+    };
+    let mut chosen: Vec<Check> = failing().filter(|c| item(c).is_none()).cloned().collect();
+    for list in ["to", "from"] {
+        let mut items: Vec<_> = failing()
+            .filter_map(item)
+            .filter(|(of, _)| of == list)
+            .collect();
+        items.dedup();
+        let of = |wanted: &(String, Option<String>)| -> Vec<Check> {
+            let those = failing().filter(|check| item(check).as_ref() == Some(wanted));
+            those.cloned().collect()
+        };
+        let best = items.iter().map(of).min_by_key(Vec::len);
+        chosen.splice(0..0, best.unwrap_or_default());
+    }
+    chosen
+}
+
 /// What would have to be otherwise.
 pub(super) fn needed(checks: &[Check]) -> String {
     let failing = checks.iter().filter(|check| !check.fits);
@@ -235,6 +261,10 @@ pub(super) fn passed_over<'t>(
             }
             _ if !has_rules(table) => {
                 let reason = "has no rules for what is spoken here".to_owned();
+                (Outcome::NotMatched, reason)
+            }
+            _ if holder.is_none() => {
+                let reason = "has no rule for this host or server name".to_owned();
                 (Outcome::NotMatched, reason)
             }
             _ => {

@@ -8,7 +8,7 @@ use weft_model::policy::{Action, AuthorizationPolicy, Normalization};
 
 use super::{
     answer::{Considered, Outcome, Reference, Response},
-    considered::{failing, needed},
+    considered::{failing, least, needed},
     passage::Passage,
 };
 
@@ -228,10 +228,9 @@ impl Told<'_> {
             .collect();
         let rules = allows.iter().flat_map(|policy| {
             let rules = self.checks(policy).into_iter().enumerate();
-            rules.map(|(rule, checks)| (*policy, rule, checks))
+            rules.map(|(rule, checks)| (*policy, rule, least(&checks)))
         });
-        let misses = |checks: &[Check]| checks.iter().filter(|check| !check.fits).count();
-        let nearest = rules.min_by_key(|(.., checks)| misses(checks));
+        let nearest = rules.min_by_key(|(.., checks)| checks.len());
         if let Some((policy, rule, checks)) = nearest {
             let title = Reference::new(&policy.author.origin, Some(rule)).title();
             return Some(format!("{title} would allow it with {}", needed(&checks)));
