@@ -25,6 +25,7 @@ mod store;
 mod syntax;
 mod yaml;
 
+pub use document::item_line;
 pub use kinds::{
     Kind, Resource,
     authorization_policy::{

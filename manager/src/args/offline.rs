@@ -74,8 +74,20 @@ pub(crate) enum Level {
     Error,
 }
 
+/// What a client speaks.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Spoken {
+    /// Requests
+    Http,
+    /// A connection that is not looked into
+    Tcp,
+    /// Datagrams
+    Udp,
+}
+
 /// `weft why`. Exit codes: 0 allowed, 1 denied, 2 nothing could be asked.
 #[derive(Args, Clone, Debug)]
+#[command(after_long_help = crate::cmd::why::reference::text())]
 pub(crate) struct WhyArgs {
     #[command(flatten)]
     pub(crate) files: Files,
@@ -91,6 +103,10 @@ pub(crate) struct WhyArgs {
     /// Host, or address, that is asked for, with the port where it matters
     #[arg(long, value_name = "HOST[:PORT]")]
     pub(crate) to: String,
+
+    /// What the client speaks [default: what the port or the listener says]
+    #[arg(long, value_name = "PROTOCOL", value_enum)]
+    pub(crate) protocol: Option<Spoken>,
 
     /// HTTP method; makes it a request where the port does not say so
     #[arg(long, value_name = "METHOD")]
