@@ -1,10 +1,10 @@
-//! DestinationRules: IST0128, IST0129, IST0173.
+//! DestinationRules: IST0128, IST0129, IST0173, IST0174.
 
 use weft_api::{
     DestinationRule, Kind, Labels, Object, Resource,
     traffic::{ClientTls, ClientTlsMode},
 };
-use weft_model::{Severity, route::HostPattern};
+use weft_model::route::HostPattern;
 
 use super::Analysis;
 
@@ -16,6 +16,7 @@ pub(super) fn analyze(analysis: &mut Analysis<'_>) {
     let knows_pods = analysis.store.objects(Kind::Pod).next().is_some();
     for (object, rule) in rules {
         unverified(analysis, object, rule);
+        unknown_host(analysis, object, rule);
         if knows_pods {
             empty_subsets(analysis, object, rule);
         }
@@ -49,15 +50,31 @@ fn unverified(analysis: &mut Analysis<'_>, object: &Object, rule: &DestinationRu
             .filter_map(|subset| subset.policy.as_ref()),
     );
     for mode in top.filter_map(|policy| mode(policy.tls.as_ref()?)) {
-        analysis.say(Severity::Error, "IST0128", object, text(mode, ""));
+        analysis.say("IST0128", object, text(mode, ""));
     }
     let ports = rule.ports.iter();
     let ports = ports.chain(rule.subsets.iter().flat_map(|subset| &subset.ports));
     for (number, policy) in ports {
         if let Some(mode) = policy.tls.as_ref().and_then(mode) {
-            let at = format!(" at port number:{number}");
-            analysis.say(Severity::Warning, "IST0129", object, text(mode, &at));
+            let at = format!(" at port {number}");
+            analysis.say("IST0129", object, text(mode, &at));
         }
+    }
+}
+
+/// IST0174: a host that nobody is.
+fn unknown_host(analysis: &mut Analysis<'_>, object: &Object, rule: &DestinationRule) {
+    let pattern = analysis.pattern(&object.key.namespace, &rule.host);
+    let is_known = analysis
+        .hosts
+        .iter()
+        .any(|known| HostPattern::new(known).meet(&pattern).is_some());
+    if !is_known {
+        let text = format!(
+            "The host {} defined in the DestinationRule does not match any services in the mesh.",
+            rule.host
+        );
+        analysis.say("IST0174", object, text);
     }
 }
 
@@ -88,10 +105,11 @@ fn empty_subsets(analysis: &mut Analysis<'_>, object: &Object, rule: &Destinatio
         let selector: Labels = both.collect();
         if !analysis.has_pods(Some(&service.key.namespace), &selector) {
             let text = format!(
-                "The Subset {} defined in the DestinationRule does not select any pods.",
+                "The Subset {} defined in the DestinationRule does not select any pods. Which may lead \
+                 to 503 UH (NoHealthyUpstream).",
                 subset.name
             );
-            analysis.say(Severity::Error, "IST0173", object, text);
+            analysis.say("IST0173", object, text);
         }
     }
 }
