@@ -275,7 +275,7 @@ const VERDICTS: &[(&str, &str, &str, Verdict)] = &[
         "VirtualService",
         "authority set by the destination",
         "hosts: [foo.bar], http: [{route: [{destination: {host: foo.baz}, headers: {request: {set: {\":authority\": foo}}}}]}]",
-        Refused,
+        Taken,
     ),
     (
         "VirtualService",
