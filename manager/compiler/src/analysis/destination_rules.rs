@@ -1,7 +1,9 @@
 //! DestinationRules: IST0128, IST0129, IST0173, IST0174.
 
+use std::sync::Arc;
+
 use weft_api::{
-    DestinationRule, Kind, Labels, Object, Resource,
+    DestinationRule, Kind, Labels, Object, ObjectKey, Resource,
     traffic::{ClientTls, ClientTlsMode},
 };
 use weft_model::route::HostPattern;
@@ -101,9 +103,20 @@ fn empty_subsets(analysis: &mut Analysis<'_>, object: &Object, rule: &Destinatio
         return;
     }
     for subset in &rule.subsets {
-        let both = written.selector.iter().chain(subset.labels.iter()).cloned();
-        let selector: Labels = both.collect();
-        if !analysis.has_pods(Some(&service.key.namespace), &selector) {
+        let both = written.selector.iter().chain(subset.labels.iter());
+        let both: Vec<_> = both.collect();
+        let pods = analysis.pods();
+        let mut here = pods
+            .iter()
+            .filter(|(pod, _)| pod.key.namespace == service.key.namespace);
+        let has = |object: &Object, node, (key, value): &(Arc<str>, Arc<str>)| {
+            object.labels.value(key) == Some(value) || placed(analysis, node, key) == Some(value)
+        };
+        let is_served =
+            here.any(|(object, pod)| both.iter().all(|pair| has(object, pod.node.as_ref(), pair)));
+        // Without pods of its own a Service may still have WorkloadEntries.
+        let selector: Labels = both.into_iter().cloned().collect();
+        if !is_served && !analysis.has_pods(Some(&service.key.namespace), &selector) {
             let text = format!(
                 "The Subset {} defined in the DestinationRule does not select any pods. Which may lead \
                  to 503 UH (NoHealthyUpstream).",
@@ -111,5 +124,28 @@ fn empty_subsets(analysis: &mut Analysis<'_>, object: &Object, rule: &Destinatio
             );
             analysis.say("IST0173", object, text);
         }
+    }
+}
+
+/// A label that pods have from the node they run on.
+fn placed<'s>(
+    analysis: &Analysis<'s>,
+    node: Option<&'s Arc<str>>,
+    label: &str,
+) -> Option<&'s Arc<str>> {
+    let node = node?;
+    match label {
+        "kubernetes.io/hostname" => Some(node),
+        "topology.kubernetes.io/region"
+        | "topology.kubernetes.io/zone"
+        | "topology.istio.io/subzone" => {
+            let key = ObjectKey {
+                kind: Kind::Node,
+                namespace: "".into(),
+                name: Arc::clone(node),
+            };
+            analysis.store.object(&key)?.labels.value(label)
+        }
+        _ => None,
     }
 }

@@ -1,11 +1,11 @@
 //! Objects that select the same workloads where one may be in force, and selectors that choose
-//! nothing: IST0110, IST0111, IST0157, IST0159, IST0160, IST0166.
+//! nothing: IST0101, IST0110, IST0111, IST0157, IST0159, IST0160, IST0166.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use weft_api::{Kind, Labels, Object, PolicyScope, Resource};
 
-use super::{Analysis, list_text, workloads::scope};
+use super::{Analysis, list_text, selector_text, workloads::scope};
 
 /// Label of pods that serve a Gateway of the Gateway API.
 const GATEWAY_NAME: &str = "gateway.networking.k8s.io/gateway-name";
@@ -44,6 +44,7 @@ pub(super) fn analyze(analysis: &mut Analysis<'_>) {
         no_selector: "IST0111",
     };
     rivals(analysis, &sidecars, &names);
+    choosing_nothing(analysis, &sidecars);
     let names = Rivals {
         plural: "Telemetries",
         same_pod: "IST0159",
@@ -52,6 +53,25 @@ pub(super) fn analyze(analysis: &mut Analysis<'_>) {
     rivals(analysis, &telemetries, &names);
     empty_providers(analysis);
     ineffective(analysis);
+}
+
+/// IST0101: Sidecars whose selector fits no pod; only where pods are known at all.
+fn choosing_nothing(analysis: &mut Analysis<'_>, selecting: &Selecting<'_>) {
+    let pods = analysis.pods();
+    for (object, selector) in selecting {
+        let Some(selector) = selector.filter(|selector| !selector.is_empty()) else {
+            continue;
+        };
+        let mut pods = pods
+            .iter()
+            .filter(|(pod, _)| pod.key.namespace == object.key.namespace)
+            .peekable();
+        if pods.peek().is_some() && !pods.any(|(pod, _)| selector.select(&pod.labels)) {
+            let name = selector_text(selector);
+            let text = format!("Referenced selector not found: {name:?}");
+            analysis.say("IST0101", object, text);
+        }
+    }
 }
 
 fn rivals(analysis: &mut Analysis<'_>, selecting: &Selecting<'_>, names: &Rivals) {
