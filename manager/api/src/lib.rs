@@ -44,6 +44,7 @@ pub use kinds::{
     service::{Service, ServicePort, ServiceType, TargetPort, TrafficPolicy},
     service_account::{ConfigMap, Secret},
     service_entry::{EntryEndpoint, EntryPort, Resolution, ServiceEntry},
+    sidecar::Sidecar,
     telemetry, virtual_service,
     workload_entry::WorkloadEntry,
     workload_group,
