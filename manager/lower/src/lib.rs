@@ -4,7 +4,8 @@
 //!
 //! Reading order: [`ops`] (what comes out), [`node`] and [`pool`] (what one service means on this
 //! node), [`slots`] (how endpoints become slots), [`registry`] (names that outlive the process),
-//! [`planner`] (who holds which index, and what to write), [`canary`], [`outlier`].
+//! [`planner`] (who holds which index, and what to write), [`canary`], [`outlier`], [`authz`] (layer 4
+//! policy as tables).
 #![forbid(unsafe_code)]
 
 pub mod ops;
@@ -26,6 +27,8 @@ pub mod planner;
 pub mod canary;
 
 pub mod outlier;
+
+pub mod authz;
 
 pub use canary::{CANARY, canary_ops};
 pub use node::NodeFacts;
