@@ -2,7 +2,7 @@
 //! table per question, and the same verdict falls out of the tables as out of the policies.
 //!
 //! Reading order: `clause` (policies to clauses), `range` (addresses as prefixes), [`tables`]
-//! (clauses to a rule set), [`verdict`] (a connection's).
+//! (clauses to a rule set), `verdict` (a connection's).
 
 mod clause;
 
@@ -10,8 +10,8 @@ mod range;
 
 pub mod tables;
 
-pub mod verdict;
+mod verdict;
 
 pub use clause::{Bank, Provenance};
-pub use tables::RuleTables;
-pub use verdict::Judgement;
+pub use tables::{RuleTables, held};
+pub use weft_logic::authz::{Decision, Verdict};

@@ -179,7 +179,7 @@ fn of_pod(store: &Store, settings: &Settings, object: &Object, pod: &Pod) -> Opt
     if let Some(node) = &pod.node {
         locality(&mut fields, store, node);
     }
-    if pod.is_redirected || is_ambient(store, namespace, &object.labels) {
+    if pod.capture.is_redirected || is_ambient(store, namespace, &object.labels) {
         fields.set("tunnelProtocol", "HBONE");
     }
     fields.0.extend([(

@@ -6,18 +6,19 @@ use std::{
     sync::Arc,
 };
 
-use weft_abi::{RuleBits, RuleSet, SetPortKey, SetSourceKey};
+use weft_abi::{Address, RuleBits, RuleSet, SetPortKey, SetSourceKey};
 use weft_decision::{
     Attributes, Subject,
     authorize::{fits_connection, holding},
 };
+use weft_logic::authz::{self, Decision};
 use weft_model::policy::{Action, AuthorizationPolicy, Condition, Policies};
 
 use super::{
-    Bank, Judgement, Provenance,
+    Bank, Provenance,
     clause::{self, Clause, Question},
     range::Prefix,
-    verdict,
+    verdict::MemoryTables,
 };
 
 /// All policy that holds for one workload, as what the maps hold of it. Equal for workloads with the
@@ -114,10 +115,13 @@ impl RuleTables {
 
     /// The verdict on a connection: by the tables that the kernel looks into, but for the identity,
     /// which may be one that has no number here. `principal` is without `spiffe://`.
-    pub fn decide(&self, principal: Option<&str>, source: IpAddr, port: u16) -> Judgement {
-        let fitting = verdict::both(&self.of_principal(principal), &self.of_source(source));
-        let fitting = verdict::both(&fitting, &self.of_port(port));
-        verdict::judge(&self.set, &fitting)
+    pub fn decide(&self, principal: Option<&str>, source: IpAddr, port: u16) -> Decision {
+        let tables = MemoryTables {
+            tables: self,
+            identity: self.of_principal(principal),
+        };
+        // Whatever its number in the maps, there is one set here.
+        authz::decide(&tables, 1, 0, &Address::from(source), port)
     }
 
     /// Clauses that fit an identity; none is a client without.
@@ -145,37 +149,40 @@ impl RuleTables {
         for (index, clause) in self.clauses.iter().enumerate() {
             let denies = matches!(clause.bank, Bank::Deny | Bank::DryDeny);
             if denies && unknown.words[index / 64] >> (index % 64) & 1 == 1 {
-                verdict::set(&mut others, index);
+                mark(&mut others, index);
             }
         }
         others
     }
 
     /// Clauses that fit a client's address.
-    fn of_source(&self, source: IpAddr) -> RuleBits {
+    pub(super) fn of_source(&self, source: IpAddr) -> &RuleBits {
         let mut found = &self.any_source;
-        let mut longest = None;
+        // Shorter prefixes come first.
         for (prefix, bits) in &self.sources {
-            let here = *prefix == Prefix::around(source, prefix.length);
-            if here && longest.is_none_or(|longest| prefix.length >= longest) {
-                (found, longest) = (bits, Some(prefix.length));
+            if *prefix == Prefix::around(source, prefix.length) {
+                found = bits;
             }
         }
-        *found
+        found
     }
 
-    fn of_port(&self, port: u16) -> RuleBits {
-        self.ports.get(&port).copied().unwrap_or(self.any_port)
+    /// Clauses that fit a port; 0 is every port that has none of its own.
+    pub(super) fn of_port(&self, port: u16) -> Option<&RuleBits> {
+        match port {
+            0 => Some(&self.any_port),
+            port => self.ports.get(&port),
+        }
     }
 
     /// Entries of `AUTHZ_SOURCE`.
     pub(crate) fn source_entries(&self, set: u32) -> BTreeMap<SetSourceKey, RuleBits> {
-        let key = |length: u8, address| SetSourceKey {
+        let key = |length: u8, address: Address| SetSourceKey {
             prefix_length: 32 + u32::from(length),
             set: set.to_be(),
             address,
         };
-        let mut entries = BTreeMap::from([(key(0, weft_abi::Address::default()), self.any_source)]);
+        let mut entries = BTreeMap::from([(key(0, Address::default()), self.any_source)]);
         let prefixes = self.sources.iter();
         // A range of everything takes the place of the entry for all.
         entries
@@ -204,7 +211,7 @@ impl RuleTables {
                 Bank::DryDeny => &mut set.dry_deny,
                 Bank::DryAllow => &mut set.dry_allow,
             };
-            verdict::set(bank, index);
+            mark(bank, index);
         }
         for policy in &self.policies {
             set.flags |= match Bank::of(policy) {
@@ -276,7 +283,7 @@ impl RuleTables {
         let mut bits = RuleBits::default();
         for (index, clause) in self.clauses.iter().enumerate() {
             if fits(clause) {
-                verdict::set(&mut bits, index);
+                mark(&mut bits, index);
             }
         }
         bits
@@ -303,4 +310,8 @@ fn asks_several(policies: &[Arc<AuthorizationPolicy>]) -> bool {
     });
     let first = providers.next();
     providers.any(|provider| Some(provider) != first)
+}
+
+fn mark(bits: &mut RuleBits, clause: usize) {
+    bits.words[clause / 64] |= 1 << (clause % 64);
 }
