@@ -1,6 +1,7 @@
 //! The kinds that are read, one file each, and a table that lists them.
 
 pub(crate) mod authorization_policy;
+pub(crate) mod capture;
 pub(crate) mod destination_rule;
 pub(crate) mod endpoint_slice;
 pub mod extension;
@@ -13,6 +14,7 @@ pub(crate) mod peer_authentication;
 pub(crate) mod pod;
 #[cfg(test)]
 mod published;
+pub(crate) mod rate_limit_policy;
 pub(crate) mod request_authentication;
 pub(crate) mod scope;
 pub(crate) mod service;
@@ -99,6 +101,8 @@ pub enum Kind {
     ReferenceGrant,
     /// Gateway API.
     BackendTlsPolicy,
+    /// Weft's own, `weft.dev`.
+    RateLimitPolicy,
 }
 
 impl Kind {
@@ -166,4 +170,5 @@ pub enum Resource {
     TlsRoute(Box<gateway_api::TlsRoute>),
     ReferenceGrant(Box<gateway_api::ReferenceGrant>),
     BackendTlsPolicy(Box<gateway_api::BackendTlsPolicy>),
+    RateLimitPolicy(Box<rate_limit_policy::RateLimitPolicy>),
 }

@@ -6,7 +6,7 @@ mod matching;
 use std::net::IpAddr;
 
 use serde_json::Value;
-use weft_model::policy::{Action, AuthorizationPolicy, Normalization, Policies};
+use weft_model::policy::{Action, AuthorizationPolicy, Condition, Normalization, Policies};
 
 pub use matching::Miss;
 
@@ -186,6 +186,17 @@ fn order(action: &Action) -> u8 {
         Action::Allow => 2,
         Action::Audit => 3,
     }
+}
+
+/// Whether one condition fits a connection that is not looked into: what [`Layer::L4`] asks, for
+/// those who make tables of the answers.
+pub fn fits_connection(condition: &Condition, attributes: &Attributes<'_>) -> bool {
+    let seen = matching::Seen {
+        attributes,
+        http: None,
+        path: None,
+    };
+    seen.condition(condition)
 }
 
 /// Whether something may pass under the policies of [`holding`].

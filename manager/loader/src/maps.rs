@@ -8,8 +8,10 @@ use std::{
 
 use aya::Pod;
 use weft_abi::{
-    Address, Affinity, AffinityKey, Backend, BackendState, Counter, EdgeKey, EdgeValue, FlowKey,
-    FlowValue, Service, ServiceKey, ServiceState, Slot, names::maps,
+    Address, Affinity, AffinityKey, Attested, Backend, BackendState, Captured, ClientKey,
+    ClientLimit, ClientState, ConnectionKey, Counter, EdgeKey, EdgeValue, EndKey, Enrolment,
+    FlowKey, FlowValue, HitKey, Origin, Peer, PortModeKey, RuleBits, RuleSet, Service, ServiceKey,
+    ServiceState, SetIdentityKey, SetPortKey, SetSourceKey, Slot, names::maps,
 };
 use weft_lower::MapDump;
 
@@ -43,6 +45,32 @@ pub struct Maps {
     pub node_address: Table<u32, Address>,
     /// Traffic per client, service and backend.
     pub edges: Table<EdgeKey, EdgeValue>,
+    /// Workloads of this node, by network namespace cookie.
+    pub enrolled: Table<u64, Enrolment>,
+    /// Workloads of the mesh.
+    pub peers: Table<Address, Peer>,
+    /// mTLS modes of single ports, as `MtlsMode`.
+    pub port_modes: Table<PortModeKey, u32>,
+    /// Where connections to the proxy were going.
+    pub captured: Table<EndKey, Captured>,
+    /// Clients that applications see instead of the proxy.
+    pub origins: Table<EndKey, Origin>,
+    /// Who the clients of connections on this node are.
+    pub attested: Table<ConnectionKey, Attested>,
+    /// Rule sets.
+    pub sets: Table<u32, RuleSet>,
+    /// Clauses by identity.
+    pub set_identities: Table<SetIdentityKey, RuleBits>,
+    /// Clauses by client address.
+    pub set_sources: Table<SetSourceKey, RuleBits>,
+    /// Clauses by server port.
+    pub set_ports: Table<SetPortKey, RuleBits>,
+    /// How often each clause decided.
+    pub hits: Table<HitKey, u64>,
+    /// Limits per source identity, by pool id.
+    pub client_limits: Table<u32, ClientLimit>,
+    /// What source identities have open.
+    pub client_state: Table<ClientKey, ClientState>,
     counters: OwnedFd,
     pub(crate) sockets: OwnedFd,
 }
@@ -75,6 +103,19 @@ impl Maps {
             flows: Table::open(pins, maps::FLOWS)?,
             node_address: Table::open(pins, maps::NODE_ADDRESS)?,
             edges: Table::open(pins, maps::EDGES)?,
+            enrolled: Table::open(pins, maps::ENROLLED)?,
+            peers: Table::open(pins, maps::PEERS)?,
+            port_modes: Table::open(pins, maps::PORT_MODES)?,
+            captured: Table::open(pins, maps::CAPTURED)?,
+            origins: Table::open(pins, maps::ORIGINS)?,
+            attested: Table::open(pins, maps::ATTESTED)?,
+            sets: Table::open(pins, maps::AUTHZ_SETS)?,
+            set_identities: Table::open(pins, maps::AUTHZ_IDENTITY)?,
+            set_sources: Table::open(pins, maps::AUTHZ_SOURCE)?,
+            set_ports: Table::open(pins, maps::AUTHZ_PORT)?,
+            hits: Table::open(pins, maps::AUTHZ_HITS)?,
+            client_limits: Table::open(pins, maps::CLIENT_LIMITS)?,
+            client_state: Table::open(pins, maps::CLIENT_STATE)?,
             counters: open_counters(pins)?,
             sockets: open_map(maps::SOCKETS, &pins.map(maps::SOCKETS))?,
         })
@@ -170,6 +211,19 @@ impl Maps {
             hash_usage(&self.affinity)?,
             hash_usage(&self.flows)?,
             hash_usage(&self.edges)?,
+            hash_usage(&self.enrolled)?,
+            hash_usage(&self.peers)?,
+            hash_usage(&self.port_modes)?,
+            hash_usage(&self.captured)?,
+            hash_usage(&self.origins)?,
+            hash_usage(&self.attested)?,
+            hash_usage(&self.sets)?,
+            hash_usage(&self.set_identities)?,
+            hash_usage(&self.set_ports)?,
+            hash_usage(&self.set_sources)?,
+            hash_usage(&self.hits)?,
+            hash_usage(&self.client_limits)?,
+            hash_usage(&self.client_state)?,
             array_usage(&self.slots)?,
             usage(
                 &self.backends,

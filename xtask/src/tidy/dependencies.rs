@@ -62,7 +62,9 @@ const TABLE: [Row; 15] = [
     },
     Row {
         name: "weft-lower",
-        ours: &["weft-abi", "weft-model"],
+        // Rule sets and mTLS modes are tables of what `weft-decision` decides: one matcher, so that
+        // kernel, proxy and `weft why` cannot differ.
+        ours: &["weft-abi", "weft-decision", "weft-logic", "weft-model"],
         outside: &["serde", "serde_json", "thiserror"],
     },
     Row {

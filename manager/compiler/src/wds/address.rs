@@ -196,7 +196,7 @@ fn of_pod(store: &Store, settings: &Settings, object: &Object, pod: &Pod) -> Opt
         locality(&mut fields, store, node);
     }
     let is_ambient = is_ambient(store, namespace, &object.labels) && !pod.is_host_network;
-    if pod.is_redirected || is_ambient {
+    if pod.capture.is_redirected || is_ambient {
         fields.set("tunnelProtocol", "HBONE");
     }
     // What speaks HBONE itself says so by this label, a list.

@@ -138,7 +138,7 @@ impl Seen<'_> {
         need(operation.paths.fits(fits), "paths")
     }
 
-    fn condition(&self, condition: &Condition) -> bool {
+    pub(super) fn condition(&self, condition: &Condition) -> bool {
         let Attributes {
             source,
             remote,
