@@ -181,6 +181,7 @@ impl RuleTables {
             prefix_length: 32 + u32::from(length),
             set: set.to_be(),
             address,
+            reserved: 0,
         };
         let mut entries = BTreeMap::from([(key(0, Address::default()), self.any_source)]);
         let prefixes = self.sources.iter();
