@@ -1,5 +1,6 @@
 //! The command line. Doc comments are the help.
 
+pub(crate) mod ca;
 pub(crate) mod convert;
 pub(crate) mod offline;
 
@@ -47,6 +48,8 @@ pub(crate) enum Command {
     Analyze(offline::AnalyzeArgs),
     /// Explain what happens to a request or connection, from files and without a cluster
     Why(Box<offline::WhyArgs>),
+    /// Make, use and show a certificate authority in files
+    Ca(ca::CaArgs),
     /// Dial the canary address; the manager runs this where it wants to know whether hooks work
     #[command(hide = true)]
     Canary,
@@ -100,6 +103,9 @@ pub(crate) struct RunArgs {
     /// Load the kernel programs with tracing, and print what they say
     #[arg(long)]
     pub(crate) trace_kernel: bool,
+
+    #[command(flatten)]
+    pub(crate) identity: ca::IdentityArgs,
 
     /// How to write the log
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
