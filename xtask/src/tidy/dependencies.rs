@@ -14,7 +14,7 @@ struct Row {
     outside: &'static [&'static str],
 }
 
-const TABLE: [Row; 15] = [
+const TABLE: [Row; 17] = [
     Row {
         name: "weft-abi",
         ours: &[],
@@ -64,6 +64,25 @@ const TABLE: [Row; 15] = [
         name: "weft-lower",
         ours: &["weft-abi", "weft-model"],
         outside: &["serde", "serde_json", "thiserror"],
+    },
+    Row {
+        name: "weft-identity",
+        ours: &[],
+        outside: &[
+            "pem",
+            "rcgen",
+            "rustls",
+            "rustls-webpki",
+            "thiserror",
+            "time",
+            "x509-parser",
+        ],
+    },
+    Row {
+        name: "weft-wire",
+        ours: &[],
+        // tonic only with the feature `service`.
+        outside: &["prost", "prost-types", "tonic", "tonic-prost"],
     },
     Row {
         name: "weft-loader",
@@ -149,7 +168,7 @@ const TABLE: [Row; 15] = [
     Row {
         name: "xtask",
         ours: &["weft-testkit"],
-        outside: TOOLS,
+        outside: XTASK,
     },
 ];
 
@@ -161,6 +180,19 @@ const TOOLS: &[&str] = &[
     "rustix",
     "serde_json",
     "signal-hook",
+    "xshell",
+];
+
+/// What xtask uses beside those: it makes the code of the messages.
+const XTASK: &[&str] = &[
+    "anyhow",
+    "clap",
+    "libc",
+    "protox",
+    "rustix",
+    "serde_json",
+    "signal-hook",
+    "tonic-prost-build",
     "xshell",
 ];
 
