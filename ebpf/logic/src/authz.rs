@@ -63,12 +63,6 @@ impl Decision {
     };
 }
 
-/// Bits of an `AUTHZ_SOURCE` key that hold the set.
-pub const SET_BITS: u32 = 32;
-
-/// Bits of a whole `AUTHZ_SOURCE` key.
-pub const SOURCE_BITS: u32 = SET_BITS + 128;
-
 /// Decides on a connection under rule set `set` (0 lets all in). `identity` is the client's number,
 /// 0 when it has none or none is known; `port` is the server's, host order.
 #[inline(always)]
@@ -95,9 +89,10 @@ pub fn decide(
         return Decision::REFUSED;
     };
     let key = SetSourceKey {
-        prefix_length: SOURCE_BITS,
+        prefix_length: SetSourceKey::ADDRESS_BITS,
         set: set.to_be(),
         address: *source,
+        reserved: 0,
     };
     let Some(by_source) = tables.by_source(&key) else {
         return Decision::REFUSED;
