@@ -14,6 +14,7 @@ use crate::{Direction, socket::address, worker::Worker};
 pub(crate) async fn accept(worker: Rc<Worker>, key: u64, direction: Direction, socket: OwnedFd) {
     /// Connections before other tasks get their turn.
     const TURNS: usize = 16;
+    #[expect(deprecated, reason = "its successor is unsafe, for descriptors that are not owned")]
     let socket = match AsyncFd::with_interest(socket, Interest::READABLE) {
         Ok(socket) => socket,
         Err(error) => return tracing::error!(key, %error, "cannot listen"),

@@ -81,7 +81,7 @@ pub enum Upstream {
     Hbone {
         /// Where that proxy listens.
         proxy: SocketAddr,
-        /// Who it may be; anybody of a trusted domain when empty.
+        /// Who it may be; nobody when empty.
         expected: Arc<[SpiffeId]>,
     },
     /// As it is.

@@ -96,7 +96,7 @@ impl Entry {
     }
 }
 
-/// Whether a peer is who it should be; anybody is when nobody is named.
+/// Whether a peer is who it should be; nobody is when nobody is named.
 pub(crate) fn is_expected(peer: &SpiffeId, expected: &[SpiffeId]) -> bool {
-    expected.is_empty() || expected.contains(peer)
+    expected.contains(peer)
 }

@@ -4,7 +4,7 @@
 use std::{
     io::{self, IoSlice, IoSliceMut},
     net::SocketAddr,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::OwnedFd,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -13,7 +13,7 @@ use rustix::{
     io::Errno,
     net::{self, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketAddrAny, sockopt},
 };
-use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
+use tokio::io::unix::AsyncFd;
 
 /// One TCP connection.
 pub(crate) struct Socket(AsyncFd<OwnedFd>);
@@ -21,19 +21,9 @@ pub(crate) struct Socket(AsyncFd<OwnedFd>);
 impl Socket {
     /// `fd` is a socket in non-blocking mode; the runtime of this thread waits for it.
     pub(crate) fn new(fd: OwnedFd) -> io::Result<Self> {
-        Ok(Self(AsyncFd::new(fd)?))
-    }
-
-    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
-        self.0.get_ref().as_fd()
-    }
-
-    /// Waits until something may be read, the end and errors included.
-    pub(crate) fn poll_readable(
-        &self,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<AsyncFdReadyGuard<'_, OwnedFd>>> {
-        self.0.poll_read_ready(cx)
+        #[expect(deprecated, reason = "its successor is unsafe, for descriptors that are not owned")]
+        let waiting = AsyncFd::new(fd)?;
+        Ok(Self(waiting))
     }
 
     pub(crate) fn poll_receive(&self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {

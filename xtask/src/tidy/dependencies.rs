@@ -14,7 +14,7 @@ struct Row {
     outside: &'static [&'static str],
 }
 
-const TABLE: [Row; 17] = [
+const TABLE: [Row; 18] = [
     Row {
         name: "weft-abi",
         ours: &[],
@@ -99,6 +99,18 @@ const TABLE: [Row; 17] = [
             "netlink-sys",
             "rustix",
             "thiserror",
+            "tracing",
+        ],
+    },
+    Row {
+        name: "weft-proxy",
+        ours: &["weft-identity"],
+        outside: &[
+            "aws-lc-rs",
+            "rustix",
+            "rustls",
+            "thiserror",
+            "tokio",
             "tracing",
         ],
     },
