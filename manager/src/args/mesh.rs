@@ -14,6 +14,11 @@ pub(crate) struct MeshArgs {
     #[arg(long = "workload", value_name = "[NS/]NAME=NETNS")]
     pub(crate) workloads: Vec<Claim>,
 
+    /// Encrypt connections between workloads of this node as well, instead of trusting the kernel's
+    /// word for who the client is (requireEncryptionOnNode)
+    #[arg(long)]
+    pub(crate) encrypt_on_node: bool,
+
     /// Write a line for each connection of the proxy, and each refused one, to this file; `-` is
     /// standard output
     #[arg(long, value_name = "FILE")]

@@ -114,8 +114,13 @@ pub(crate) enum Spoken {
 #[derive(Args, Clone, Debug)]
 #[command(after_long_help = crate::cmd::why::reference::text())]
 pub(crate) struct WhyArgs {
+    /// File or directory with YAML or JSON, or - for standard input; may be given several times
+    /// [default: ask the running manager]
+    #[arg(short = 'f', long = "filename", value_name = "FILE|DIR|-")]
+    pub(crate) files: Vec<PathBuf>,
+
     #[command(flatten)]
-    pub(crate) files: Files,
+    pub(crate) instance: super::Instance,
 
     /// Client: namespace and workload or pod
     #[arg(long, value_name = "NS/WORKLOAD", required_unless_present = "gateway")]

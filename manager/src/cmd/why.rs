@@ -25,7 +25,10 @@ use weft_decision::Router;
 use weft_model::Mesh;
 
 use super::{NEGATIVE, documents, output};
-use crate::args::offline::WhyArgs;
+use crate::args::{
+    Cli, Command,
+    offline::{Files, WhyArgs},
+};
 use answer::Answer;
 use party::{Asked, Client};
 
@@ -86,11 +89,14 @@ pub(crate) enum WhyError {
 
 /// Decides, and says why.
 pub(crate) fn run(args: &WhyArgs) -> Result<ExitCode> {
-    let (store, texts) = documents::read_with_texts(&args.files)?;
-    let world = World::new(store, texts);
-    let client = Client::find(&world, args)?;
-    let asked = Asked::find(&world, &client, args)?;
-    let answer = decide(&world, &client, &asked);
+    if args.files.is_empty() {
+        return ask(args);
+    }
+    let files = Files {
+        files: args.files.clone(),
+    };
+    let (store, texts) = documents::read_with_texts(&files)?;
+    let answer = answer(World::new(store, texts), args)?;
     let is_allowed = answer.is_allowed();
     output::print(args.output, &answer, text::render)?;
     Ok(if is_allowed {
@@ -98,6 +104,58 @@ pub(crate) fn run(args: &WhyArgs) -> Result<ExitCode> {
     } else {
         ExitCode::from(NEGATIVE)
     })
+}
+
+fn answer(world: World, args: &WhyArgs) -> Result<Answer, WhyError> {
+    let client = Client::find(&world, args)?;
+    let asked = Asked::find(&world, &client, args)?;
+    Ok(decide(&world, &client, &asked))
+}
+
+/// What a manager answers: the same as from files, and the text of it.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Live {
+    allowed: bool,
+    answer: serde_json::Value,
+    text: String,
+}
+
+/// Asks the running manager.
+fn ask(args: &WhyArgs) -> Result<ExitCode> {
+    let manager = super::Manager::find(&args.instance)?;
+    let arguments: Vec<String> = std::env::args()
+        .skip_while(|word| word != "why")
+        .skip(1)
+        .collect();
+    let live: Live = manager.fetch(&weft_admin::routes::why_path(&arguments))?;
+    output::print(args.output, &live.answer, |_| live.text.clone())?;
+    Ok(ExitCode::from(if live.allowed { 0 } else { NEGATIVE }))
+}
+
+/// Answers for a running manager, from the policy it has accepted.
+///
+/// # Errors
+/// In words, when the arguments are wrong or the question makes no sense.
+pub(crate) fn live(store: Store, arguments: &[String]) -> Result<serde_json::Value, String> {
+    let line = ["weft", "why"]
+        .map(str::to_owned)
+        .into_iter()
+        .chain(arguments.iter().cloned());
+    let cli = <Cli as clap::Parser>::try_parse_from(line).map_err(|error| error.to_string())?;
+    let Command::Why(args) = cli.command else {
+        return Err("these are not arguments of weft why".to_owned());
+    };
+    let texts = store
+        .files()
+        .filter_map(|file| Some((file.to_string(), std::fs::read_to_string(&**file).ok()?)))
+        .collect();
+    let answer = answer(World::new(store, texts), &args).map_err(|error| error.to_string())?;
+    let live = Live {
+        allowed: answer.is_allowed(),
+        text: text::render(&answer),
+        answer: serde_json::to_value(&answer).map_err(|error| error.to_string())?,
+    };
+    serde_json::to_value(live).map_err(|error| error.to_string())
 }
 
 fn decide(world: &World, client: &Client, asked: &Asked) -> Answer {

@@ -192,7 +192,10 @@ impl MeshSide {
         for cookie in stale {
             proxy.remove(cookie);
             if let Some(gone) = self.carried.remove(&cookie) {
-                let is_used = self.carried.values().any(|one| one.identity == gone.identity);
+                let is_used = self
+                    .carried
+                    .values()
+                    .any(|one| one.identity == gone.identity);
                 if let (false, Some(certificates)) = (is_used, &self.certificates) {
                     certificates.forget(&gone.identity);
                 }
@@ -245,7 +248,10 @@ impl MeshSide {
                     netns: one.cookie,
                     namespace: one.claim.name.namespace.as_str().into(),
                     name: one.claim.name.name.as_str().into(),
-                    proxy_port: self.carried.get(&one.cookie).map_or(0, |carried| carried.port),
+                    proxy_port: self
+                        .carried
+                        .get(&one.cookie)
+                        .map_or(0, |carried| carried.port),
                     bypasses_outbound: false,
                 })
                 .collect(),
@@ -354,19 +360,17 @@ impl MeshSide {
         use std::os::unix::fs::MetadataExt as _;
         let namespace = fs::metadata(format!("/proc/{pid}/ns/net")).ok()?;
         let cgroups = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
-        let own = cgroups.lines().find_map(|line| line.strip_prefix("0::"))?;
-        let served = self.plane.cgroup().path();
-        // The path is relative to a mount we know only by the served cgroup's own path.
-        let inside = served.ends_with(own.trim_start_matches('/'))
-            || Path::new(own).ancestors().any(|above| {
-                above != Path::new("/") && served.ends_with(above.strip_prefix("/").unwrap_or(above))
-            })
-            || self.plane.cgroup().is_root();
+        let own = cgroups.lines().find_map(|line| line.strip_prefix("0::/"))?;
+        let root = weft_loader::cgroup::root().ok()?;
+        let served = self.plane.cgroup().path().strip_prefix(root).ok()?;
+        if !Path::new(own).starts_with(served) {
+            return None;
+        }
         let carried = self.carried.values().find(|one| {
             let file = fs::metadata(&one.enrolled.claim.netns);
             file.is_ok_and(|file| (file.dev(), file.ino()) == (namespace.dev(), namespace.ino()))
         })?;
-        inside.then(|| carried.identity.clone())
+        Some(carried.identity.clone())
     }
 
     /// What `weft workloads` shows.
@@ -391,7 +395,10 @@ impl MeshSide {
         if let Some(carried) = self.carried.get(&one.cookie) {
             report.identity = Some(carried.identity.to_string());
             report.addresses = carried.addresses.iter().map(ToString::to_string).collect();
-            let peer = carried.addresses.first().and_then(|at| self.planner.peer(*at));
+            let peer = carried
+                .addresses
+                .first()
+                .and_then(|at| self.planner.peer(*at));
             report.mtls = peer.map(|peer| mode_name(peer.mode).to_owned());
         }
         if !report.ready {
@@ -463,7 +470,9 @@ fn identities(mesh: &Mesh, open: &[Enrolled]) -> BTreeMap<u64, (SpiffeId, Vec<Ip
             continue;
         };
         if let Ok(identity) = spiffe_id(instance) {
-            let entry = found.entry(*cookie).or_insert_with(|| (identity, Vec::new()));
+            let entry = found
+                .entry(*cookie)
+                .or_insert_with(|| (identity, Vec::new()));
             entry.1.push(*address);
         }
     }

@@ -108,6 +108,25 @@ impl MeshPlanner {
         self.image.peers.get(&Address::from(address))
     }
 
+    /// What `ENROLLED` holds for a network namespace.
+    pub fn enrolment(&self, netns: u64) -> Option<&Enrolment> {
+        self.image.enrolled.get(&netns)
+    }
+
+    /// Which connections a port takes: a `weft_abi::MtlsMode`, as the kernel looks it up.
+    pub fn mode(&self, address: IpAddr, port: u16) -> u8 {
+        let key = PortModeKey {
+            address: Address::from(address),
+            port,
+            reserved: 0,
+        };
+        let named = self.image.port_modes.get(&key).copied();
+        let named = named.and_then(|mode| u8::try_from(mode).ok());
+        named
+            .or_else(|| Some(self.peer(address)?.mode))
+            .unwrap_or(weft_abi::MtlsMode::PERMISSIVE)
+    }
+
     /// Who stands at an address and takes part in the mesh.
     pub fn instance(&self, address: IpAddr) -> Option<&Arc<Instance>> {
         self.standings.get(&address).map(|held| &held.instance)

@@ -17,15 +17,17 @@ use weft_identity::{
     Authority, Csr, Serial, SigningRequest, SpiffeId, Svid, TrustBundle, TrustDomains, TrustPolicy,
 };
 use weft_proxy::{
-    Captured, Connection, Credentials, Kernel, Listening, Observer, Policy, Proxy, Record, Settings, Upstream,
-    Verdict, Workload,
+    Captured, Connection, Credentials, Kernel, Listening, Observer, Policy, Proxy, Record,
+    Settings, Upstream, Verdict, Workload,
 };
 
 pub const CLIENT: u64 = 1;
 pub const SERVER: u64 = 2;
 
 pub fn id(name: &str) -> SpiffeId {
-    format!("spiffe://cluster.local/ns/default/sa/{name}").parse().unwrap()
+    format!("spiffe://cluster.local/ns/default/sa/{name}")
+        .parse()
+        .unwrap()
 }
 
 pub struct Ca {
@@ -44,9 +46,12 @@ fn serial() -> Serial {
 impl Ca {
     pub fn new() -> Self {
         let day = Duration::from_secs(86_400);
-        let authority = Authority::create("cluster.local", day, SystemTime::now(), serial()).unwrap();
+        let authority =
+            Authority::create("cluster.local", day, SystemTime::now(), serial()).unwrap();
         let mut bundle = TrustBundle::new();
-        bundle.add("cluster.local", authority.roots()[0].clone()).unwrap();
+        bundle
+            .add("cluster.local", authority.roots()[0].clone())
+            .unwrap();
         let domains = TrustDomains::new("cluster.local", []).unwrap();
         let trust = TrustPolicy::new(bundle.into(), domains.into(), Arc::new(DefaultTimeProvider));
         Self {
@@ -64,7 +69,10 @@ impl Ca {
             let csr = Csr::generate(identity).unwrap();
             let request = SigningRequest::from_der(csr.der()).unwrap();
             let (ttl, now) = (Duration::from_secs(3600), SystemTime::now());
-            let chain = self.authority.sign(&request, identity, ttl, now, serial()).unwrap();
+            let chain = self
+                .authority
+                .sign(&request, identity, ttl, now, serial())
+                .unwrap();
             Arc::new(Svid::new(chain, csr.into_key()).unwrap())
         });
         made.clone()
@@ -80,7 +88,8 @@ impl Credentials for Ca {
         let svid = self.svid(identity);
         let mut servers = self.servers.lock().unwrap();
         let made = servers.entry(identity.clone()).or_insert_with(|| {
-            let mut config = ServerConfig::clone(&weft_identity::server_config(&svid, &self.trust).unwrap());
+            let mut config =
+                ServerConfig::clone(&weft_identity::server_config(&svid, &self.trust).unwrap());
             config.enable_secret_extraction = true;
             Arc::new(config)
         });
@@ -91,7 +100,8 @@ impl Credentials for Ca {
         if self.missing.lock().unwrap().contains(identity) {
             return None;
         }
-        let config = weft_identity::client_config(&self.svid(identity), &self.trust, expected.into());
+        let config =
+            weft_identity::client_config(&self.svid(identity), &self.trust, expected.into());
         Some(config.unwrap())
     }
 }
@@ -131,7 +141,11 @@ impl Kernel for World {
 
 impl Policy for World {
     fn authorize(&self, _: u64, _: &SpiffeId, _: SocketAddr, _: SocketAddr) -> Verdict {
-        self.denied.lock().unwrap().clone().map_or(Verdict::Allow, Verdict::Deny)
+        self.denied
+            .lock()
+            .unwrap()
+            .clone()
+            .map_or(Verdict::Allow, Verdict::Deny)
     }
 
     fn route(&self, _: u64, _: &Captured) -> Option<Upstream> {
@@ -189,17 +203,35 @@ pub fn settings(threads: usize) -> Settings {
 impl Mesh {
     pub fn new(settings: Settings) -> Self {
         let (world, ca) = (Arc::new(World::default()), Arc::new(Ca::new()));
-        let proxy = Proxy::start(settings, world.clone(), world.clone(), ca.clone(), world.clone()).unwrap();
+        let proxy = Proxy::start(
+            settings,
+            world.clone(),
+            world.clone(),
+            ca.clone(),
+            world.clone(),
+        )
+        .unwrap();
         let client = proxy.add(workload(CLIENT, "client")).unwrap();
         let server = proxy.add(workload(SERVER, "server")).unwrap();
-        let mesh = Self { proxy, world, ca, client, server };
+        let mesh = Self {
+            proxy,
+            world,
+            ca,
+            client,
+            server,
+        };
         mesh.reach(mesh.hbone(), &["server"]);
         mesh
     }
 
     /// Everything the client dials goes to this application.
     pub fn to(self, application: SocketAddr) -> Self {
-        let captured = Captured { dialled: "10.96.0.1:80".parse().unwrap(), endpoint: application, service: 7, backend: 9 };
+        let captured = Captured {
+            dialled: "10.96.0.1:80".parse().unwrap(),
+            endpoint: application,
+            service: 7,
+            backend: 9,
+        };
         self.world.captured.lock().unwrap().insert(CLIENT, captured);
         self
     }
@@ -215,14 +247,18 @@ impl Mesh {
 
     pub fn dial(&self) -> TcpStream {
         let stream = TcpStream::connect(("127.0.0.1", self.client.outbound_port)).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
         stream.set_nodelay(true).unwrap();
         stream
     }
 
     /// Waits until so many records are there.
     pub fn records(&self, count: usize) -> Vec<Record> {
-        eventually("records", || self.world.records.lock().unwrap().len() >= count);
+        eventually("records", || {
+            self.world.records.lock().unwrap().len() >= count
+        });
         self.world.records.lock().unwrap().clone()
     }
 }
@@ -245,7 +281,10 @@ pub fn serve(handle: impl Fn(TcpStream) + Send + Sync + 'static) -> SocketAddr {
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let handle = handle.clone();
-            std::thread::Builder::new().stack_size(256 * 1024).spawn(move || handle(stream)).unwrap();
+            std::thread::Builder::new()
+                .stack_size(256 * 1024)
+                .spawn(move || handle(stream))
+                .unwrap();
         }
     });
     address

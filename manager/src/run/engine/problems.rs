@@ -28,6 +28,7 @@ impl Engine {
             message: format!("cannot read the file: {reason}; what it held before stays in force"),
         }));
         problems.extend(self.shortages());
+        problems.extend(self.mesh_side.problems().iter().cloned());
         let before: BTreeSet<&Problem> = self.problems.iter().collect();
         for problem in problems.iter().filter(|problem| !before.contains(problem)) {
             let text = problem.to_string();

@@ -62,16 +62,19 @@ impl AccessLog {
     fn line(&self, record: &Record) -> AccessLine {
         let connection = &record.connection;
         let (direction, sent, received) = match connection.direction {
-            weft_proxy::Direction::Outbound => {
-                (Direction::Outbound, record.sent, record.received)
-            }
+            weft_proxy::Direction::Outbound => (Direction::Outbound, record.sent, record.received),
             // Upstream of the server's node is the application.
             weft_proxy::Direction::Inbound => (Direction::Inbound, record.received, record.sent),
         };
         AccessLine {
-            time: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
+            time: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default(),
             src: self.end(connection.source, connection.source_identity.as_ref()),
-            dst: self.end(connection.destination, connection.destination_identity.as_ref()),
+            dst: self.end(
+                connection.destination,
+                connection.destination_identity.as_ref(),
+            ),
             hbone_addr: connection.hbone,
             service: None,
             direction,

@@ -76,13 +76,15 @@ impl MeshSide {
     fn verdict(&self, connection: &Connection, attested: Option<Attested>) -> Option<DenialReport> {
         let (local, remote): (SocketAddr, SocketAddr) = (connection.local, connection.remote);
         let peer: Peer = *self.planner.peer(local.ip())?;
-        if peer.flags & Peer::BYPASS_INBOUND != 0 || attested.is_some_and(|one| one.is_host()) {
+        if peer.flags & Peer::BYPASS_INBOUND != 0
+            || attested.is_some_and(|one| one.service == Attested::HOST)
+        {
             return None;
         }
         let identity = attested.map_or(0, |one| one.identity);
         let principal = self.planner.names().principal(identity).cloned();
         let mode = self.planner.mode(local.ip(), local.port());
-        let is_plain = attested.is_none() || peer.flags & Peer::ENCRYPT_LOCAL != 0;
+        let is_plain = identity == 0 || peer.flags & Peer::ENCRYPT_LOCAL != 0;
         let mut report = if mode == MtlsMode::STRICT && is_plain {
             DenialReport {
                 cause: "plaintext".to_owned(),

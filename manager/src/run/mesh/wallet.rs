@@ -58,9 +58,10 @@ impl Wallet {
         }
         let svid = one.current.borrow().clone()?;
         let bundle = Arc::clone(&self.trust.borrow());
-        let is_same = one.made_from.as_ref().is_some_and(|(old, roots)| {
-            Arc::ptr_eq(old, &svid) && Arc::ptr_eq(roots, &bundle)
-        });
+        let is_same = one
+            .made_from
+            .as_ref()
+            .is_some_and(|(old, roots)| Arc::ptr_eq(old, &svid) && Arc::ptr_eq(roots, &bundle));
         if !is_same {
             one.server = None;
             one.clients.clear();
