@@ -87,7 +87,7 @@ impl MeshPlanner {
             enrolled: dump.enrolled.into_iter().collect(),
             peers: dump.peers.into_iter().collect(),
             port_modes: dump.port_modes.into_iter().collect(),
-            limits: dump.limits.into_iter().collect(),
+            limits: dump.client_limits.into_iter().collect(),
         };
     }
 
