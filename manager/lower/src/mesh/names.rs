@@ -153,8 +153,6 @@ impl TryFrom<Document> for MeshNames {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
     use super::*;
 
     #[test]
