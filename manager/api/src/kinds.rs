@@ -20,6 +20,7 @@ pub(crate) mod scope;
 pub(crate) mod service;
 pub(crate) mod service_account;
 pub(crate) mod service_entry;
+pub(crate) mod sidecar;
 mod table;
 pub mod telemetry;
 mod unsupported;
@@ -155,6 +156,7 @@ pub enum Resource {
     ServiceAccount,
     Secret(Box<service_account::Secret>),
     ConfigMap(Box<service_account::ConfigMap>),
+    Sidecar(Box<sidecar::Sidecar>),
     Unsupported,
     PeerAuthentication(Box<peer_authentication::PeerAuthentication>),
     RequestAuthentication(Box<request_authentication::RequestAuthentication>),

@@ -26,6 +26,7 @@ mod store;
 mod syntax;
 mod yaml;
 
+pub use document::item_line;
 pub use kinds::{
     Kind, Resource,
     authorization_policy::{
@@ -46,6 +47,7 @@ pub use kinds::{
     service::{Service, ServicePort, ServiceType, TargetPort, TrafficPolicy},
     service_account::{ConfigMap, Secret},
     service_entry::{EntryEndpoint, EntryPort, Resolution, ServiceEntry},
+    sidecar::Sidecar,
     telemetry, virtual_service,
     workload_entry::WorkloadEntry,
     workload_group,

@@ -14,7 +14,7 @@ struct Row {
     outside: &'static [&'static str],
 }
 
-const TABLE: [Row; 15] = [
+const TABLE: [Row; 18] = [
     Row {
         name: "weft-abi",
         ours: &[],
@@ -68,6 +68,25 @@ const TABLE: [Row; 15] = [
         outside: &["serde", "serde_json", "thiserror"],
     },
     Row {
+        name: "weft-identity",
+        ours: &[],
+        outside: &[
+            "pem",
+            "rcgen",
+            "rustls",
+            "rustls-webpki",
+            "thiserror",
+            "time",
+            "x509-parser",
+        ],
+    },
+    Row {
+        name: "weft-wire",
+        ours: &[],
+        // tonic only with the feature `service`.
+        outside: &["prost", "prost-types", "tonic", "tonic-prost"],
+    },
+    Row {
         name: "weft-loader",
         ours: &["weft-abi", "weft-lower"],
         outside: &[
@@ -84,9 +103,21 @@ const TABLE: [Row; 15] = [
         ],
     },
     Row {
+        name: "weft-proxy",
+        ours: &["weft-identity"],
+        outside: &[
+            "aws-lc-rs",
+            "rustix",
+            "rustls",
+            "thiserror",
+            "tokio",
+            "tracing",
+        ],
+    },
+    Row {
         name: "weft-telemetry",
         ours: &["weft-abi", "weft-model"],
-        outside: &["prometheus-client", "serde"],
+        outside: &["jiff", "prometheus-client", "serde", "serde_json"],
     },
     Row {
         name: "weft-admin",
@@ -115,15 +146,19 @@ const TABLE: [Row; 15] = [
             "weft-api",
             "weft-compiler",
             "weft-decision",
+            "weft-identity",
             "weft-loader",
             "weft-lower",
             "weft-model",
             "weft-telemetry",
+            "weft-wire",
         ],
         outside: &[
             "anyhow",
+            "aws-lc-rs",
             "clap",
             "crossterm",
+            "hyper-util",
             "if-addrs",
             "notify",
             "ratatui",
@@ -132,6 +167,9 @@ const TABLE: [Row; 15] = [
             "serde_json",
             "thiserror",
             "tokio",
+            "tokio-rustls",
+            "tokio-stream",
+            "tonic",
             "tracing",
             "tracing-subscriber",
         ],
@@ -151,7 +189,7 @@ const TABLE: [Row; 15] = [
     Row {
         name: "xtask",
         ours: &["weft-testkit"],
-        outside: TOOLS,
+        outside: XTASK,
     },
 ];
 
@@ -163,6 +201,19 @@ const TOOLS: &[&str] = &[
     "rustix",
     "serde_json",
     "signal-hook",
+    "xshell",
+];
+
+/// What xtask uses beside those: it makes the code of the messages.
+const XTASK: &[&str] = &[
+    "anyhow",
+    "clap",
+    "libc",
+    "protox",
+    "rustix",
+    "serde_json",
+    "signal-hook",
+    "tonic-prost-build",
     "xshell",
 ];
 
