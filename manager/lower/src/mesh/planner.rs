@@ -187,7 +187,9 @@ impl MeshPlanner {
                 steps.limits,
             ]
             .concat(),
-            after: [steps.enrolments, steps.gone_peers, steps.deletes].concat(),
+            // Sets that an earlier process left know no new identities: no peer may name one when
+            // somebody gets his.
+            after: [steps.gone_peers, steps.enrolments, steps.deletes].concat(),
             problems: self.problems(),
         }
     }
