@@ -55,7 +55,7 @@ pub use error::Error;
 pub use events::{Events, Told};
 pub use features::{Feature, Support};
 pub use lock::Lock;
-pub use maps::{MapUsage, Maps, MeshDump};
+pub use maps::{MapUsage, Maps};
 pub use pinned::{MapDescription, Pinned, PinnedProgram};
 pub use pins::BpfDir;
 pub use plane::{OpenReport, Options, Plane, ProgramStats, SizeMismatch, StatsGuard, enable_stats};

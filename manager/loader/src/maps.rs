@@ -13,7 +13,7 @@ use weft_abi::{
     FlowKey, FlowValue, HitKey, Origin, Peer, PortModeKey, RuleBits, RuleSet, Service, ServiceKey,
     ServiceState, SetIdentityKey, SetPortKey, SetSourceKey, Slot, SocketInfo, names::maps,
 };
-use weft_lower::MapDump;
+use weft_lower::{MapDump, MeshDump};
 
 use crate::{
     Error, Table,
@@ -73,27 +73,6 @@ pub struct Maps {
     pub client_state: Table<ClientKey, ClientState>,
     counters: OwnedFd,
     pub(crate) sockets: OwnedFd,
-}
-
-/// What is written of enrolment, as it is in the kernel now.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct MeshDump {
-    /// `ENROLLED`.
-    pub enrolled: Vec<(u64, Enrolment)>,
-    /// `PEERS`.
-    pub peers: Vec<(Address, Peer)>,
-    /// `PORT_MODES`.
-    pub port_modes: Vec<(PortModeKey, u32)>,
-    /// `AUTHZ_SETS`.
-    pub sets: Vec<(u32, RuleSet)>,
-    /// `AUTHZ_IDENTITY`.
-    pub set_identities: Vec<(SetIdentityKey, RuleBits)>,
-    /// `AUTHZ_SOURCE`.
-    pub set_sources: Vec<(SetSourceKey, RuleBits)>,
-    /// `AUTHZ_PORT`.
-    pub set_ports: Vec<(SetPortKey, RuleBits)>,
-    /// `CLIENT_LIMITS`.
-    pub client_limits: Vec<(u32, ClientLimit)>,
 }
 
 /// How full a map is.

@@ -27,7 +27,7 @@ use weft_identity::SpiffeId;
 use weft_loader::Plane;
 use weft_lower::{
     Planner,
-    mesh::{MeshDump, MeshFacts, MeshNames, MeshPlan, MeshPlanner, NodeEnrolment},
+    mesh::{MeshFacts, MeshNames, MeshPlan, MeshPlanner, NodeEnrolment},
 };
 use weft_model::{Change, Instance, Mesh, Problem};
 use weft_proxy::{Proxy, Workload};
@@ -134,16 +134,6 @@ impl MeshSide {
     /// Goes on with the maps of an earlier manager.
     pub(crate) fn adopt(&mut self) -> anyhow::Result<()> {
         let dump = self.plane.maps().mesh()?;
-        let dump = MeshDump {
-            enrolled: dump.enrolled,
-            peers: dump.peers,
-            port_modes: dump.port_modes,
-            limits: dump.limits,
-            sets: dump.sets.iter().map(|(set, _)| *set).collect(),
-            set_identities: dump.set_identities.iter().map(|(key, _)| *key).collect(),
-            set_sources: dump.set_sources.iter().map(|(key, _)| *key).collect(),
-            set_ports: dump.set_ports.iter().map(|(key, _)| *key).collect(),
-        };
         self.planner.adopt(dump, self.planner.names().clone());
         let enrolled = self.plane.enrolled()?;
         self.hooked = enrolled.iter().map(|one| one.cookie).collect();

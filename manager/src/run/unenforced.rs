@@ -5,10 +5,11 @@ use weft_api::{Kind, Store};
 use weft_model::{Origin, Problem, Severity};
 
 /// Policies: traffic passes as if they were not there.
-const POLICIES: [Kind; 3] = [
+const POLICIES: [Kind; 4] = [
     Kind::AuthorizationPolicy,
     Kind::PeerAuthentication,
     Kind::RequestAuthentication,
+    Kind::RateLimitPolicy,
 ];
 
 /// Routes and gateways: traffic goes as if they were not there.

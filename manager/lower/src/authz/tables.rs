@@ -178,7 +178,7 @@ impl RuleTables {
     /// Entries of `AUTHZ_SOURCE`.
     pub(crate) fn source_entries(&self, set: u32) -> BTreeMap<SetSourceKey, RuleBits> {
         let key = |length: u8, address: Address| SetSourceKey {
-            prefix_length: 32 + u32::from(length),
+            prefix_length: SetSourceKey::SET_BITS + u32::from(length),
             set: set.to_be(),
             address,
             reserved: 0,

@@ -1,10 +1,11 @@
 //! What an earlier process left in the maps.
 
 use weft_abi::{
-    Address, ClientLimit, Enrolment, Peer, PortModeKey, SetIdentityKey, SetPortKey, SetSourceKey,
+    Address, ClientLimit, Enrolment, Peer, PortModeKey, RuleBits, RuleSet, SetIdentityKey,
+    SetPortKey, SetSourceKey,
 };
 
-/// What the maps of the mesh hold. Of rule sets the keys are enough: they are written anew.
+/// What the maps of the mesh hold.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct MeshDump {
     /// `ENROLLED`.
@@ -13,14 +14,14 @@ pub struct MeshDump {
     pub peers: Vec<(Address, Peer)>,
     /// `PORT_MODES`.
     pub port_modes: Vec<(PortModeKey, u32)>,
+    /// `AUTHZ_SETS`.
+    pub sets: Vec<(u32, RuleSet)>,
+    /// `AUTHZ_IDENTITY`.
+    pub set_identities: Vec<(SetIdentityKey, RuleBits)>,
+    /// `AUTHZ_SOURCE`.
+    pub set_sources: Vec<(SetSourceKey, RuleBits)>,
+    /// `AUTHZ_PORT`.
+    pub set_ports: Vec<(SetPortKey, RuleBits)>,
     /// `CLIENT_LIMITS`.
-    pub limits: Vec<(u32, ClientLimit)>,
-    /// Keys of `AUTHZ_SETS`.
-    pub sets: Vec<u32>,
-    /// Keys of `AUTHZ_IDENTITY`.
-    pub set_identities: Vec<SetIdentityKey>,
-    /// Keys of `AUTHZ_SOURCE`.
-    pub set_sources: Vec<SetSourceKey>,
-    /// Keys of `AUTHZ_PORT`.
-    pub set_ports: Vec<SetPortKey>,
+    pub client_limits: Vec<(u32, ClientLimit)>,
 }

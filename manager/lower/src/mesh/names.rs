@@ -150,3 +150,40 @@ impl TryFrom<Document> for MeshNames {
         Ok(names)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_used_sets_outlive_the_process() {
+        let mut names = MeshNames::default();
+        assert_eq!(
+            (names.name("a"), names.name("b"), names.name("a")),
+            (1, 2, 1)
+        );
+        let first = names.next_set();
+        let mut read = MeshNames::from_json(&names.to_json()).unwrap();
+        assert_eq!(read.number("b"), Some(2));
+        assert_eq!(read.name("c"), 3);
+        assert!(read.next_set() > first);
+    }
+
+    #[test]
+    fn names_that_contradict_themselves_are_refused() {
+        let text =
+            |lines: &str| format!(r#"{{"format": 1, "set_ceiling": 1, "identities": [{lines}]}}"#);
+        for lines in [
+            r#"{"id": 0, "principal": "a"}"#,
+            r#"{"id": 1, "principal": "a"}, {"id": 1, "principal": "b"}"#,
+            r#"{"id": 1, "principal": "a"}, {"id": 2, "principal": "a"}"#,
+            r#"{"id": 4294967295, "principal": "a"}"#,
+        ] {
+            let read = MeshNames::from_json(&text(lines));
+            assert!(
+                matches!(read, Err(RegistryError::Ambiguous { .. })),
+                "{lines}"
+            );
+        }
+    }
+}

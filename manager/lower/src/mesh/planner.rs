@@ -87,7 +87,7 @@ impl MeshPlanner {
             enrolled: dump.enrolled.into_iter().collect(),
             peers: dump.peers.into_iter().collect(),
             port_modes: dump.port_modes.into_iter().collect(),
-            limits: dump.limits.into_iter().collect(),
+            limits: dump.client_limits.into_iter().collect(),
         };
     }
 
@@ -206,7 +206,9 @@ impl MeshPlanner {
                 steps.limits,
             ]
             .concat(),
-            after: [steps.enrolments, steps.gone_peers, steps.deletes].concat(),
+            // Sets that an earlier process left know no new identities: no peer may name one when
+            // somebody gets his.
+            after: [steps.gone_peers, steps.enrolments, steps.deletes].concat(),
             problems: self.problems(),
         }
     }

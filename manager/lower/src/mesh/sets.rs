@@ -36,18 +36,18 @@ struct LiveSet {
 impl Sets {
     pub(super) fn adopt(dump: &MeshDump) -> Self {
         let mut sets = Self::default();
-        for set in &dump.sets {
+        for (set, _) in &dump.sets {
             sets.sets.entry(*set).or_default();
         }
-        for key in &dump.set_identities {
+        for (key, _) in &dump.set_identities {
             let set = sets.sets.entry(key.set).or_default();
             set.identities.insert(*key);
         }
-        for key in &dump.set_sources {
+        for (key, _) in &dump.set_sources {
             let set = sets.sets.entry(u32::from_be(key.set)).or_default();
             set.sources.insert(*key);
         }
-        for key in &dump.set_ports {
+        for (key, _) in &dump.set_ports {
             let set = sets.sets.entry(key.set).or_default();
             set.ports.insert(*key);
         }

@@ -127,7 +127,7 @@ fn source() -> impl Strategy<Value = Source> {
             addresses,
             remote_addresses: OneOf::default(),
             request_principals: OneOf {
-                any: Vec::from_iter(asks_request.then(|| RequestPrincipal {
+                any: Vec::from_iter(asks_request.then_some(RequestPrincipal {
                     issuer: TextMatch::Present,
                     subject: TextMatch::Present,
                 })),

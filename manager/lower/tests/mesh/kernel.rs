@@ -76,11 +76,11 @@ impl Maps {
             enrolled: self.enrolled.clone().into_iter().collect(),
             peers: self.peers.clone().into_iter().collect(),
             port_modes: self.port_modes.clone().into_iter().collect(),
-            limits: self.limits.clone().into_iter().collect(),
-            sets: self.sets.keys().copied().collect(),
-            set_identities: self.identities.keys().copied().collect(),
-            set_sources: self.sources.keys().copied().collect(),
-            set_ports: self.ports.keys().copied().collect(),
+            client_limits: self.limits.clone().into_iter().collect(),
+            sets: self.sets.clone().into_iter().collect(),
+            set_identities: self.identities.clone().into_iter().collect(),
+            set_sources: self.sources.clone().into_iter().collect(),
+            set_ports: self.ports.clone().into_iter().collect(),
         }
     }
 
