@@ -14,9 +14,10 @@ mod town;
 
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 
+use bpf_tests::wait_for;
 use town::{
-    A, B, Clause, PORT, SET, Server, Town, at, connection, cookie, dial, enrolment, eventually,
-    reaches, refused, rule_set,
+    A, B, Clause, PORT, SET, Server, Town, at, connection, cookie, dial, enrolment, reaches,
+    refused, rule_set,
 };
 use weft_abi::{
     Attested, ClientKey, ClientLimit, Enrolment, EventKind, HitKey, MtlsMode, Peer, PortModeKey,
@@ -209,7 +210,7 @@ fn policy_holds_without_a_manager_and_through_an_upgrade_and_ends_with_enrolment
     assert!(town.plane().unenrol(cookie(&town.b)).unwrap());
     assert!(!town.plane().unenrol(cookie(&town.b)).unwrap());
     // The kernel detaches from a work queue.
-    eventually("b to be open to all", || {
+    wait_for("b to be open to all", || {
         town.dial(&town.c, at(&town.b)).is_ok()
     });
 }
@@ -230,7 +231,7 @@ fn the_link_of_a_namespace_that_went_is_removed_by_the_next_manager() {
             .find(|one| one.cookie == netns)
             .map(|one| one.alive)
     };
-    eventually("the namespace to go", || alive(&town) == Some(false));
+    wait_for("the namespace to go", || alive(&town) == Some(false));
     town.close();
     town.open();
     assert_eq!(alive(&town), None);
@@ -292,7 +293,7 @@ fn clients_are_written_down_while_connected_and_an_old_identity_never_passes_on(
     assert_eq!((client.netns, client.identity), (cookie(&town.a), A));
     drop(listener.accept().unwrap());
     drop(stream);
-    eventually("the client to be forgotten", || {
+    wait_for("the client to be forgotten", || {
         maps.attested(&key).unwrap().is_none()
     });
 
@@ -365,7 +366,7 @@ fn one_identity_may_open_so_many_connections_to_a_service_and_no_more() {
     let open = sockets.connections(cookie(&town.a)).unwrap();
     let open: Vec<_> = open.iter().map(|one| one.socket).collect();
     sockets.destroy(&open).unwrap();
-    eventually("both to be counted out", || active() == 0);
+    wait_for("both to be counted out", || active() == 0);
     let rate = ClientLimit {
         per_second: 1,
         burst: 2,

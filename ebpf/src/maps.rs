@@ -80,10 +80,10 @@ pub(crate) static ORIGINS: HashMap<EndKey, Origin, 65536, NO_PREALLOC> = HashMap
 pub(crate) static ATTESTED: HashMap<ConnectionKey, Attested, 262144, NO_PREALLOC> = HashMap::new();
 
 #[btf_map]
-pub(crate) static AUTHZ_SETS: HashMap<u32, RuleSet, 16384, NO_PREALLOC> = HashMap::new();
+pub(crate) static AUTHZ_SETS: HashMap<u32, RuleSet, 4096, NO_PREALLOC> = HashMap::new();
 
 #[btf_map]
-pub(crate) static AUTHZ_IDENTITY: HashMap<SetIdentityKey, RuleBits, 1048576, NO_PREALLOC> =
+pub(crate) static AUTHZ_IDENTITY: HashMap<SetIdentityKey, RuleBits, 262144, NO_PREALLOC> =
     HashMap::new();
 
 /// The key without its prefix length, which the map's type adds.
@@ -104,7 +104,7 @@ const _: () = assert!(size_of::<Key<SourceKey>>() == size_of::<weft_abi::SetSour
 pub(crate) static AUTHZ_SOURCE: LpmTrie<SourceKey, RuleBits, 262144> = LpmTrie::new();
 
 #[btf_map]
-pub(crate) static AUTHZ_PORT: HashMap<SetPortKey, RuleBits, 262144, NO_PREALLOC> = HashMap::new();
+pub(crate) static AUTHZ_PORT: HashMap<SetPortKey, RuleBits, 65536, NO_PREALLOC> = HashMap::new();
 
 #[btf_map]
 pub(crate) static AUTHZ_HITS: LruHashMap<HitKey, u64, 16384> = LruHashMap::new();

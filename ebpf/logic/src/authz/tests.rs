@@ -69,13 +69,15 @@ fn address(last: u8) -> Address {
     Address::v4([10, 0, 0, last])
 }
 
+/// Value and bits of the last byte; none is everywhere.
+type Prefix = Option<(u8, u8)>;
+
 /// Tables as a compiler would fill them.
 #[derive(Clone, Default)]
 struct Memory {
     sets: BTreeMap<u32, RuleSet>,
     identities: BTreeMap<SetIdentityKey, RuleBits>,
-    /// By set and prefix of the last byte: value and bits.
-    sources: Vec<(u32, Option<(u8, u8)>, RuleBits)>,
+    sources: Vec<(u32, Prefix, RuleBits)>,
     ports: BTreeMap<SetPortKey, RuleBits>,
 }
 
