@@ -180,7 +180,7 @@ fn plain_connections_carry_every_byte() {
     let (address, good) = oracle();
     let mesh = Mesh::new(settings(1)).to(address);
     *mesh.world.upstream.lock().unwrap() = Some(Upstream::Plain(address));
-    for seed in 0..200 {
+    for seed in 0..200u64 {
         let mut stream = mesh.dial();
         stream.write_all(&seed.to_be_bytes()).unwrap();
         let (up, down) = sizes(seed);
