@@ -5,7 +5,7 @@ mod party;
 
 use std::{fs, path::Path, process::Command, time::Duration};
 
-use party::{DAY, HOUR, T0, authority, id, serial};
+use party::{DAY, HOUR, authority, id, serial, t0};
 use proptest::prelude::*;
 use weft_identity::{
     Authority, AuthorityError, CertificateFacts, Csr, CsrError, PluginFiles, SigningRequest,
@@ -22,29 +22,32 @@ fn request(name: &str) -> SigningRequest {
 #[test]
 fn signs_who_was_authenticated_whatever_the_request_asks() {
     let chain = authority("mesh.a")
-        .sign(&request(ADMIN), &id(CART), HOUR, T0, serial())
+        .sign(&request(ADMIN), &id(CART), HOUR, t0(), serial())
         .expect("signed");
     let facts = CertificateFacts::read(&chain[0]).expect("facts");
     assert_eq!(peer_id(&chain).expect("id"), id(CART));
     assert_eq!(facts.uris, [CART]);
     assert_eq!(facts.subject, "");
     assert!(facts.for_clients && facts.for_servers && !facts.is_authority);
-    assert_eq!((facts.not_before, facts.not_after), (T0 - BACKDATE, T0 + HOUR));
+    assert_eq!(
+        (facts.not_before, facts.not_after),
+        (t0() - BACKDATE, t0() + HOUR)
+    );
     assert_eq!(facts.serial.len(), 16);
 }
 
 #[test]
 fn no_certificate_outlives_the_authority() {
-    let authority = Authority::create("mesh.a", HOUR, T0, serial()).expect("authority");
+    let authority = Authority::create("mesh.a", HOUR, t0(), serial()).expect("authority");
     let sign = |now| authority.sign(&request(CART), &id(CART), DAY, now, serial());
-    let chain = sign(T0).expect("signed");
+    let chain = sign(t0()).expect("signed");
     let facts = CertificateFacts::read(&chain[0]).expect("facts");
-    assert_eq!(facts.not_after, T0 + HOUR);
-    assert!(matches!(sign(T0 + HOUR), Err(AuthorityError::NotValid)));
-    assert!(matches!(sign(T0 - HOUR), Err(AuthorityError::NotValid)));
-    let none = authority.sign(&request(CART), &id(CART), Duration::ZERO, T0, serial());
+    assert_eq!(facts.not_after, t0() + HOUR);
+    assert!(matches!(sign(t0() + HOUR), Err(AuthorityError::NotValid)));
+    assert!(matches!(sign(t0() - HOUR), Err(AuthorityError::NotValid)));
+    let none = authority.sign(&request(CART), &id(CART), Duration::ZERO, t0(), serial());
     assert!(matches!(none, Err(AuthorityError::Lifetime)));
-    let forever = authority.sign(&request(CART), &id(CART), Duration::MAX, T0, serial());
+    let forever = authority.sign(&request(CART), &id(CART), Duration::MAX, t0(), serial());
     assert!(matches!(forever, Err(AuthorityError::Time)));
 }
 
@@ -88,7 +91,7 @@ proptest! {
 #[test]
 fn an_authority_is_read_back_from_its_files() {
     let first = authority("mesh.a");
-    let again = Authority::load(&first.files(), T0).expect("files");
+    let again = Authority::load(&first.files(), t0()).expect("files");
     assert_eq!(again.certificate(), first.certificate());
     assert!(again.intermediates().is_empty());
 }
@@ -96,14 +99,30 @@ fn an_authority_is_read_back_from_its_files() {
 #[test]
 fn files_that_do_not_belong_together_are_refused_by_name() {
     let (first, second) = (authority("mesh.a").files(), authority("mesh.a").files());
-    let load = |files: PluginFiles| Authority::load(&files, T0).expect_err("refused").to_string();
-    let key = PluginFiles { ca_key: second.ca_key.clone(), ..first.clone() };
+    let load = |files: PluginFiles| {
+        Authority::load(&files, t0())
+            .expect_err("refused")
+            .to_string()
+    };
+    let key = PluginFiles {
+        ca_key: second.ca_key.clone(),
+        ..first.clone()
+    };
     assert_eq!(load(key), "ca-key.pem is not the key of ca-cert.pem");
-    let root = PluginFiles { root_cert: second.root_cert, ..first.clone() };
+    let root = PluginFiles {
+        root_cert: second.root_cert,
+        ..first.clone()
+    };
     assert!(load(root).contains("root-cert.pem"));
-    let empty = PluginFiles { ca_cert: Vec::new(), ..first.clone() };
+    let empty = PluginFiles {
+        ca_cert: Vec::new(),
+        ..first.clone()
+    };
     assert!(load(empty).contains("ca-cert.pem"));
-    let broken = PluginFiles { ca_key: b"-----BEGIN PRIVATE KEY-----\n".to_vec(), ..first };
+    let broken = PluginFiles {
+        ca_key: b"-----BEGIN PRIVATE KEY-----\n".to_vec(),
+        ..first
+    };
     assert!(load(broken).contains("ca-key.pem"));
 }
 
@@ -112,11 +131,14 @@ fn openssl_agrees_with_a_chain_of_ours() {
     let Some(dir) = openssl() else { return };
     let authority = authority("mesh.a");
     let chain = authority
-        .sign(&request(CART), &id(CART), HOUR, T0, serial())
+        .sign(&request(CART), &id(CART), HOUR, t0(), serial())
         .expect("signed");
     write(&dir, "root.pem", &authority.files().root_cert);
     write(&dir, "leaf.pem", pem::write_certificates(&chain).as_bytes());
-    let at = T0.duration_since(std::time::SystemTime::UNIX_EPOCH).expect("time").as_secs();
+    let at = t0()
+        .duration_since(std::time::SystemTime::UNIX_EPOCH)
+        .expect("time")
+        .as_secs();
     for purpose in ["sslclient", "sslserver"] {
         let line = format!(
             "verify -x509_strict -attime {at} -purpose {purpose} -CAfile root.pem leaf.pem"
@@ -136,18 +158,26 @@ fn openssl_agrees_with_a_chain_of_ours() {
     }
     let facts = CertificateFacts::read(&chain[0]).expect("facts");
     let list = authority
-        .revocation_list(&[(facts.serial, T0)], 1, T0, T0 + DAY)
+        .revocation_list(&[(facts.serial, t0())], 1, t0(), t0() + DAY)
         .expect("list");
-    write(&dir, "list.pem", pem::write_revocation_list(&list).as_bytes());
-    let line = format!("verify -attime {at} -crl_check -CRLfile list.pem -CAfile root.pem leaf.pem");
+    write(
+        &dir,
+        "list.pem",
+        pem::write_revocation_list(&list).as_bytes(),
+    );
+    let line =
+        format!("verify -attime {at} -crl_check -CRLfile list.pem -CAfile root.pem leaf.pem");
     assert!(run(&dir, &line).contains("revoked"));
 }
 
 #[test]
 fn requests_and_intermediate_authorities_of_openssl_are_taken() {
     let Some(dir) = openssl() else { return };
-    let now = std::time::SystemTime::now();
-    write(&dir, "ca.ext", b"basicConstraints=critical,CA:true\nkeyUsage=keyCertSign,cRLSign\n");
+    write(
+        &dir,
+        "ca.ext",
+        b"basicConstraints=critical,CA:true\nkeyUsage=keyCertSign,cRLSign\n",
+    );
     for line in [
         "req -x509 -newkey rsa:2048 -nodes -keyout root.key -out root-cert.pem -days 30 -subj /O=Istio/CN=Root",
         "ecparam -name prime256v1 -genkey -noout -out ca-key.pem",
@@ -159,6 +189,7 @@ fn requests_and_intermediate_authorities_of_openssl_are_taken() {
     ] {
         run(&dir, line);
     }
+    let now = std::time::SystemTime::now();
     let read = |name: &str| fs::read(dir.join(name)).expect(name);
     let files = PluginFiles {
         ca_cert: read("ca-cert.pem"),
@@ -170,9 +201,19 @@ fn requests_and_intermediate_authorities_of_openssl_are_taken() {
     assert_eq!(authority.intermediates().len(), 1);
     for name in ["rsa.csr", "ed.csr"] {
         let request = SigningRequest::from_pem(&read(name)).expect(name);
-        let chain = authority.sign(&request, &id(CART), HOUR, now, serial()).expect(name);
-        write(&dir, "leaf.pem", pem::write_certificates(&chain[..1]).as_bytes());
-        write(&dir, "between.pem", pem::write_certificates(&chain[1..]).as_bytes());
+        let chain = authority
+            .sign(&request, &id(CART), HOUR, now, serial())
+            .expect(name);
+        write(
+            &dir,
+            "leaf.pem",
+            pem::write_certificates(&chain[..1]).as_bytes(),
+        );
+        write(
+            &dir,
+            "between.pem",
+            pem::write_certificates(&chain[1..]).as_bytes(),
+        );
         let line = "verify -CAfile root-cert.pem -untrusted between.pem leaf.pem";
         assert_eq!(run(&dir, line), "leaf.pem: OK\n", "{name}");
         assert!(!run(&dir, "x509 -in leaf.pem -noout -text").contains("CA:TRUE"));

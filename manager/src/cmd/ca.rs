@@ -123,7 +123,10 @@ fn signed(chain: &[CertificateDer<'static>]) -> Result<String> {
     let report = Signed {
         id: facts.id()?.to_string(),
         not_after: unix(facts.not_after),
-        chain: chain.iter().map(|it| pem::write_certificates([it])).collect(),
+        chain: chain
+            .iter()
+            .map(|it| pem::write_certificates([it]))
+            .collect(),
     };
     Ok(serde_json::to_string_pretty(&report)? + "\n")
 }

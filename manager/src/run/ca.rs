@@ -73,7 +73,10 @@ pub(crate) async fn start(
     let now = SystemTime::now();
     let mut service = None;
     let signer = if let Some(address) = &args.ca_address {
-        let root = args.ca_root.clone().context("--ca-address needs --ca-root")?;
+        let root = args
+            .ca_root
+            .clone()
+            .context("--ca-address needs --ca-root")?;
         let token = args
             .ca_token_file
             .clone()
@@ -94,7 +97,10 @@ pub(crate) async fn start(
                 Arc::clone(&domains),
             )
             .await?;
-            tracing::info!("signs certificates for other nodes on {}", listening.address());
+            tracing::info!(
+                "signs certificates for other nodes on {}",
+                listening.address()
+            );
             service = Some(tokio::spawn(listening.serve()));
         }
         Signer::Here(authority)

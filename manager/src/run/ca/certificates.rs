@@ -122,12 +122,18 @@ impl Certificates {
                 Some(validity) => match schedule::standing(validity, now) {
                     Standing::Well => return None,
                     Standing::Late(left) => {
-                        format!("has a certificate that ends in {} s and was not renewed", left.as_secs())
+                        format!(
+                            "has a certificate that ends in {} s and was not renewed",
+                            left.as_secs()
+                        )
                     }
                     Standing::Over => "has a certificate that has ended".to_owned(),
                 },
             };
-            let why = entry.failure.as_deref().unwrap_or("it was asked for just now");
+            let why = entry
+                .failure
+                .as_deref()
+                .unwrap_or("it was asked for just now");
             Some(format!("{id} {state}: {why}"))
         });
         doubts.collect()
@@ -152,7 +158,11 @@ impl Inner {
         let signed = self.signer.sign(&csr, id, self.ttl).await?;
         let received = SystemTime::now();
         let svid = Svid::new(signed.chain, csr.into_key())?;
-        ensure!(svid.id() == id, "the certificate is for {} and not for {id}", svid.id());
+        ensure!(
+            svid.id() == id,
+            "the certificate is for {} and not for {id}",
+            svid.id()
+        );
         ensure!(
             svid.not_after() > received,
             "the certificate has ended already; is the clock of this host right?"

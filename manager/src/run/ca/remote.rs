@@ -12,11 +12,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
-use tokio_rustls::{
-    TlsConnector,
-    client::TlsStream,
-    rustls::pki_types::ServerName,
-};
+use tokio_rustls::{TlsConnector, client::TlsStream, rustls::pki_types::ServerName};
 use tonic::{
     Request,
     codegen::{Service, http::Uri},
@@ -115,10 +111,7 @@ impl Remote {
         pem::certificates(&text).with_context(|| format!("{} is no root", self.root.display()))
     }
 
-    async fn connect(
-        &self,
-        roots: Vec<CertificateDer<'static>>,
-    ) -> Result<TlsStream<TcpStream>> {
+    async fn connect(&self, roots: Vec<CertificateDer<'static>>) -> Result<TlsStream<TcpStream>> {
         let config = authority_client_config(roots, None, Arc::new(SystemClock))?;
         let name = ServerName::try_from(self.host.clone())
             .with_context(|| format!("{} is no host", self.host))?;
@@ -153,8 +146,10 @@ impl<T> Service<Uri> for Given<T> {
     }
 
     fn call(&mut self, _: Uri) -> Self::Future {
-        ready(self.0.take().ok_or_else(|| {
-            io::Error::new(io::ErrorKind::NotConnected, "the connection has ended")
-        }))
+        ready(
+            self.0.take().ok_or_else(|| {
+                io::Error::new(io::ErrorKind::NotConnected, "the connection has ended")
+            }),
+        )
     }
 }

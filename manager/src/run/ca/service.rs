@@ -83,10 +83,7 @@ impl Service {
             .await
             .with_context(|| format!("cannot listen on {address} for --ca-listen"))?;
         let address = listener.local_addr().context("a listener has an address")?;
-        let mut names = vec![
-            "localhost".to_owned(),
-            "istiod.istio-system.svc".to_owned(),
-        ];
+        let mut names = vec!["localhost".to_owned(), "istiod.istio-system.svc".to_owned()];
         if !address.ip().is_unspecified() {
             names.push(address.ip().to_string());
         }
@@ -158,7 +155,9 @@ impl Service {
                     self.acceptor = acceptor;
                     self.replace_at = now + REPLACE;
                 }
-                Err(error) => tracing::warn!("the certificate service keeps its certificate: {error:#}"),
+                Err(error) => {
+                    tracing::warn!("the certificate service keeps its certificate: {error:#}")
+                }
             }
         }
         self.acceptor.clone()
@@ -239,7 +238,9 @@ impl Desk {
                 Ok(None) => Err(Status::unauthenticated("the token is not known")),
                 Err(error) => {
                     tracing::error!("the certificate service cannot check tokens: {error:#}");
-                    Err(Status::unavailable("tokens cannot be checked; the service's log says why"))
+                    Err(Status::unavailable(
+                        "tokens cannot be checked; the service's log says why",
+                    ))
                 }
             };
         }
@@ -268,7 +269,9 @@ impl Desk {
             (Caller::One(id), None) => id,
             (Caller::One(id), Some(named)) if id == named => id,
             (Caller::One(id), Some(named)) => {
-                return Err(Status::permission_denied(format!("{id} may not ask for {named}")));
+                return Err(Status::permission_denied(format!(
+                    "{id} may not ask for {named}"
+                )));
             }
             (Caller::Node, Some(named)) => named,
             (Caller::Node, None) => {

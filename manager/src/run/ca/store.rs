@@ -73,7 +73,10 @@ pub(crate) fn open_or_create(dir: &Path, trust_domain: &str, now: SystemTime) ->
     }
     let authority = Authority::create(trust_domain, BUILT_IN, now, serial()?)?;
     create(dir, &authority)?;
-    tracing::info!("made a certificate authority for {trust_domain} in {}", dir.display());
+    tracing::info!(
+        "made a certificate authority for {trust_domain} in {}",
+        dir.display()
+    );
     Ok(authority)
 }
 

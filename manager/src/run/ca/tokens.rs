@@ -19,8 +19,8 @@ pub(crate) enum Caller {
 /// # Errors
 /// When the file cannot be read or a line is wrong; a wrong line is told without its token.
 pub(crate) fn find(file: &Path, token: &[u8]) -> Result<Option<Caller>> {
-    let text = std::fs::read_to_string(file)
-        .with_context(|| format!("cannot read {}", file.display()))?;
+    let text =
+        std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     search(&text, token).with_context(|| format!("{} is wrong", file.display()))
 }
 
@@ -64,7 +64,12 @@ mod tests {
 
     #[test]
     fn a_wrong_line_closes_the_file_and_does_not_tell_its_token() {
-        for wrong in ["hush", "hush *nodes", "hush a b", "hush spiffe://TD/ns/a/sa/b"] {
+        for wrong in [
+            "hush",
+            "hush *nodes",
+            "hush a b",
+            "hush spiffe://TD/ns/a/sa/b",
+        ] {
             let error = search(&format!("{FILE}{wrong}\n"), b"secret").expect_err(wrong);
             let text = format!("{error:#}");
             assert!(text.contains("line 5") && !text.contains("hush"), "{text}");

@@ -126,7 +126,10 @@ impl SpiffeWorkloadApi for Desk {
                 let svid = current.borrow_and_update().clone();
                 let bundle = trust.borrow_and_update().clone();
                 if let Some(svid) = svid
-                    && answers.send(Ok(answer(&svid, &bundle, &own))).await.is_err()
+                    && answers
+                        .send(Ok(answer(&svid, &bundle, &own)))
+                        .await
+                        .is_err()
                 {
                     return;
                 }
@@ -231,5 +234,8 @@ fn roots(bundle: &TrustBundle, domain: &str) -> Vec<u8> {
 }
 
 fn concatenated(certificates: &[weft_identity::CertificateDer<'static>]) -> Vec<u8> {
-    certificates.iter().flat_map(|it| it.iter().copied()).collect()
+    certificates
+        .iter()
+        .flat_map(|it| it.iter().copied())
+        .collect()
 }
