@@ -5,7 +5,7 @@ mod party;
 
 use std::{fs, path::Path, process::Command, time::Duration};
 
-use party::{DAY, HOUR, T0, authority, id, serial};
+use party::{DAY, HOUR, authority, id, serial, t0};
 use proptest::prelude::*;
 use weft_identity::{
     Authority, AuthorityError, CertificateFacts, Csr, CsrError, PluginFiles, SigningRequest,
@@ -22,7 +22,7 @@ fn request(name: &str) -> SigningRequest {
 #[test]
 fn signs_who_was_authenticated_whatever_the_request_asks() {
     let chain = authority("mesh.a")
-        .sign(&request(ADMIN), &id(CART), HOUR, T0, serial())
+        .sign(&request(ADMIN), &id(CART), HOUR, t0(), serial())
         .expect("signed");
     let facts = CertificateFacts::read(&chain[0]).expect("facts");
     assert_eq!(peer_id(&chain).expect("id"), id(CART));
@@ -31,23 +31,23 @@ fn signs_who_was_authenticated_whatever_the_request_asks() {
     assert!(facts.for_clients && facts.for_servers && !facts.is_authority);
     assert_eq!(
         (facts.not_before, facts.not_after),
-        (T0 - BACKDATE, T0 + HOUR)
+        (t0() - BACKDATE, t0() + HOUR)
     );
     assert_eq!(facts.serial.len(), 16);
 }
 
 #[test]
 fn no_certificate_outlives_the_authority() {
-    let authority = Authority::create("mesh.a", HOUR, T0, serial()).expect("authority");
+    let authority = Authority::create("mesh.a", HOUR, t0(), serial()).expect("authority");
     let sign = |now| authority.sign(&request(CART), &id(CART), DAY, now, serial());
-    let chain = sign(T0).expect("signed");
+    let chain = sign(t0()).expect("signed");
     let facts = CertificateFacts::read(&chain[0]).expect("facts");
-    assert_eq!(facts.not_after, T0 + HOUR);
-    assert!(matches!(sign(T0 + HOUR), Err(AuthorityError::NotValid)));
-    assert!(matches!(sign(T0 - HOUR), Err(AuthorityError::NotValid)));
-    let none = authority.sign(&request(CART), &id(CART), Duration::ZERO, T0, serial());
+    assert_eq!(facts.not_after, t0() + HOUR);
+    assert!(matches!(sign(t0() + HOUR), Err(AuthorityError::NotValid)));
+    assert!(matches!(sign(t0() - HOUR), Err(AuthorityError::NotValid)));
+    let none = authority.sign(&request(CART), &id(CART), Duration::ZERO, t0(), serial());
     assert!(matches!(none, Err(AuthorityError::Lifetime)));
-    let forever = authority.sign(&request(CART), &id(CART), Duration::MAX, T0, serial());
+    let forever = authority.sign(&request(CART), &id(CART), Duration::MAX, t0(), serial());
     assert!(matches!(forever, Err(AuthorityError::Time)));
 }
 
@@ -91,7 +91,7 @@ proptest! {
 #[test]
 fn an_authority_is_read_back_from_its_files() {
     let first = authority("mesh.a");
-    let again = Authority::load(&first.files(), T0).expect("files");
+    let again = Authority::load(&first.files(), t0()).expect("files");
     assert_eq!(again.certificate(), first.certificate());
     assert!(again.intermediates().is_empty());
 }
@@ -100,7 +100,7 @@ fn an_authority_is_read_back_from_its_files() {
 fn files_that_do_not_belong_together_are_refused_by_name() {
     let (first, second) = (authority("mesh.a").files(), authority("mesh.a").files());
     let load = |files: PluginFiles| {
-        Authority::load(&files, T0)
+        Authority::load(&files, t0())
             .expect_err("refused")
             .to_string()
     };
@@ -131,11 +131,11 @@ fn openssl_agrees_with_a_chain_of_ours() {
     let Some(dir) = openssl() else { return };
     let authority = authority("mesh.a");
     let chain = authority
-        .sign(&request(CART), &id(CART), HOUR, T0, serial())
+        .sign(&request(CART), &id(CART), HOUR, t0(), serial())
         .expect("signed");
     write(&dir, "root.pem", &authority.files().root_cert);
     write(&dir, "leaf.pem", pem::write_certificates(&chain).as_bytes());
-    let at = T0
+    let at = t0()
         .duration_since(std::time::SystemTime::UNIX_EPOCH)
         .expect("time")
         .as_secs();
@@ -158,7 +158,7 @@ fn openssl_agrees_with_a_chain_of_ours() {
     }
     let facts = CertificateFacts::read(&chain[0]).expect("facts");
     let list = authority
-        .revocation_list(&[(facts.serial, T0)], 1, T0, T0 + DAY)
+        .revocation_list(&[(facts.serial, t0())], 1, t0(), t0() + DAY)
         .expect("list");
     write(
         &dir,
@@ -173,7 +173,6 @@ fn openssl_agrees_with_a_chain_of_ours() {
 #[test]
 fn requests_and_intermediate_authorities_of_openssl_are_taken() {
     let Some(dir) = openssl() else { return };
-    let now = std::time::SystemTime::now();
     write(
         &dir,
         "ca.ext",
@@ -190,6 +189,7 @@ fn requests_and_intermediate_authorities_of_openssl_are_taken() {
     ] {
         run(&dir, line);
     }
+    let now = std::time::SystemTime::now();
     let read = |name: &str| fs::read(dir.join(name)).expect(name);
     let files = PluginFiles {
         ca_cert: read("ca-cert.pem"),

@@ -5,7 +5,7 @@ mod party;
 
 use std::{sync::Arc, time::Duration};
 
-use party::{Clock, DAY, HOUR, Party, T0, authority, handshake, id, policy, serial, svid};
+use party::{Clock, DAY, HOUR, Party, authority, handshake, id, policy, serial, svid, t0};
 use weft_identity::{
     Authority, Csr, RevocationList, SigningRequest, Svid, TrustBundle, TrustDomains, TrustPolicy,
     client_config, server_config,
@@ -86,8 +86,8 @@ fn a_certificate_that_ended_is_refused_on_either_side() {
 
 #[test]
 fn a_clock_that_is_behind_is_forgiven_for_two_minutes_and_not_for_ten() {
-    let (authority, client, server) = pair(HOUR);
-    let behind = |seconds: u64| Clock(T0 - Duration::from_secs(seconds));
+    let (authority, client, _) = pair(HOUR);
+    let behind = |seconds: u64| Clock(t0() - Duration::from_secs(seconds));
     let at = |clock: Clock| {
         let mut policy = policy(&[("mesh.a", &authority)], &[], HOUR);
         policy.clock = Arc::new(clock);
@@ -103,11 +103,10 @@ fn a_clock_that_is_behind_is_forgiven_for_two_minutes_and_not_for_ten() {
     // Ten minutes ahead matters only near the end of a certificate.
     handshake(
         &client,
-        &server(Clock(T0 + Duration::from_secs(600))),
+        &server(Clock(t0() + Duration::from_secs(600))),
         &[STOCK],
     )
     .expect("ahead");
-    drop(server);
 }
 
 #[test]
@@ -162,7 +161,7 @@ fn what_was_taken_back_is_refused_even_when_the_list_is_stale() {
         .expect("facts")
         .serial;
     let list = authority
-        .revocation_list(&[(serial, T0)], 1, T0, T0 + HOUR)
+        .revocation_list(&[(serial, t0())], 1, t0(), t0() + HOUR)
         .expect("list");
     server.policy.revoked = [RevocationList::read(&list).expect("list")].into();
     let error = handshake(&client, &server, &[STOCK]).expect_err("revoked");
@@ -175,7 +174,7 @@ fn what_was_taken_back_is_refused_even_when_the_list_is_stale() {
 fn a_list_of_the_old_root_does_not_disturb_certificates_of_the_new() {
     let (old, new) = (authority("mesh.a"), authority("mesh.a"));
     let mut overlap = policy(&[("mesh.a", &old), ("mesh.a", &new)], &[], HOUR);
-    let list = old.revocation_list(&[], 1, T0, T0 + DAY).expect("list");
+    let list = old.revocation_list(&[], 1, t0(), t0() + DAY).expect("list");
     overlap.revoked = [RevocationList::read(&list).expect("list")].into();
     let client = Party::new(svid(&new, CART), overlap.clone());
     let server = Party::new(svid(&old, STOCK), overlap);
@@ -204,7 +203,7 @@ fn certificates_with_two_ids_or_none_or_without_purpose_are_refused() {
         let mut bundle = TrustBundle::new();
         bundle.add("mesh.a", forge.root()).expect("root");
         let domains = TrustDomains::new("mesh.a", []).expect("domains");
-        let policy = TrustPolicy::new(bundle.into(), domains.into(), Arc::new(Clock(T0 + HOUR)));
+        let policy = TrustPolicy::new(bundle.into(), domains.into(), Arc::new(Clock(t0() + HOUR)));
         let server = party::forged_svid(&forge, STOCK);
         let config = server_config(&server, &policy).expect("config");
         let client = party::bare_client(forged, policy);
@@ -228,7 +227,7 @@ fn a_key_of_another_certificate_makes_no_svid() {
     let csr = Csr::generate(&id(CART)).expect("csr");
     let request = SigningRequest::from_der(csr.der()).expect("request");
     let chain = authority
-        .sign(&request, &id(CART), DAY, T0, serial())
+        .sign(&request, &id(CART), DAY, t0(), serial())
         .expect("chain");
     let other = Csr::generate(&id(CART)).expect("csr").into_key();
     Svid::new(chain.clone(), other).expect_err("not its key");

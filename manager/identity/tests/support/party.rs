@@ -27,15 +27,15 @@ use weft_identity::{
 };
 
 /// When every certificate is signed.
-pub const T0: SystemTime = SystemTime::UNIX_EPOCH
-    .checked_add(Duration::from_secs(1_800_000_000))
-    .expect("a time");
-pub const HOUR: Duration = Duration::from_secs(3600);
-pub const DAY: Duration = Duration::from_secs(86_400);
+pub(crate) fn t0() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)
+}
+pub(crate) const HOUR: Duration = Duration::from_secs(3600);
+pub(crate) const DAY: Duration = Duration::from_secs(86_400);
 
 /// A clock that stands.
 #[derive(Debug)]
-pub struct Clock(pub SystemTime);
+pub(crate) struct Clock(pub(crate) SystemTime);
 
 impl TimeProvider for Clock {
     fn current_time(&self) -> Option<UnixTime> {
@@ -45,45 +45,45 @@ impl TimeProvider for Clock {
 }
 
 /// A workload.
-pub struct Party {
-    pub svid: Svid,
-    pub policy: TrustPolicy,
+pub(crate) struct Party {
+    pub(crate) svid: Svid,
+    pub(crate) policy: TrustPolicy,
 }
 
 impl Party {
-    pub fn new(svid: Svid, policy: TrustPolicy) -> Self {
+    pub(crate) fn new(svid: Svid, policy: TrustPolicy) -> Self {
         Self { svid, policy }
     }
 }
 
-pub fn id(text: &str) -> SpiffeId {
+pub(crate) fn id(text: &str) -> SpiffeId {
     text.parse().expect(text)
 }
 
 /// Another number each time.
-pub fn serial() -> Serial {
+pub(crate) fn serial() -> Serial {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let mut bytes = [0; 16];
     bytes[8..].copy_from_slice(&NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes());
     Serial::new(bytes)
 }
 
-pub fn authority(trust_domain: &str) -> Authority {
-    Authority::create(trust_domain, DAY * 365, T0, serial()).expect("authority")
+pub(crate) fn authority(trust_domain: &str) -> Authority {
+    Authority::create(trust_domain, DAY * 365, t0(), serial()).expect("authority")
 }
 
 /// A certificate for a day.
-pub fn svid(authority: &Authority, name: &str) -> Svid {
+pub(crate) fn svid(authority: &Authority, name: &str) -> Svid {
     let csr = Csr::generate(&id(name)).expect("csr");
     let request = SigningRequest::from_der(csr.der()).expect("request");
     let chain = authority
-        .sign(&request, &id(name), DAY, T0, serial())
+        .sign(&request, &id(name), DAY, t0(), serial())
         .expect("chain");
     Svid::new(chain, csr.into_key()).expect("svid")
 }
 
 /// What a member of mesh.a believes, `after` T0.
-pub fn policy(roots: &[(&str, &Authority)], aliases: &[&str], after: Duration) -> TrustPolicy {
+pub(crate) fn policy(roots: &[(&str, &Authority)], aliases: &[&str], after: Duration) -> TrustPolicy {
     let mut bundle = TrustBundle::new();
     for (domain, authority) in roots {
         for root in authority.roots() {
@@ -91,21 +91,22 @@ pub fn policy(roots: &[(&str, &Authority)], aliases: &[&str], after: Duration) -
         }
     }
     let domains = TrustDomains::new("mesh.a", aliases.iter().copied()).expect("domains");
-    TrustPolicy::new(bundle.into(), domains.into(), Arc::new(Clock(T0 + after)))
+    TrustPolicy::new(bundle.into(), domains.into(), Arc::new(Clock(t0() + after)))
 }
 
 /// What came of a handshake.
-pub struct Facts {
-    pub server: SpiffeId,
-    pub client: SpiffeId,
-    pub version: Option<ProtocolVersion>,
-    pub group: Option<NamedGroup>,
-    pub alpn: Option<Vec<u8>>,
-    pub kind: Option<HandshakeKind>,
+#[derive(Debug)]
+pub(crate) struct Facts {
+    pub(crate) server: SpiffeId,
+    pub(crate) client: SpiffeId,
+    pub(crate) version: Option<ProtocolVersion>,
+    pub(crate) group: Option<NamedGroup>,
+    pub(crate) alpn: Option<Vec<u8>>,
+    pub(crate) kind: Option<HandshakeKind>,
 }
 
 /// Who each side takes the other for: the server as the client sees it, then the client.
-pub fn handshake(
+pub(crate) fn handshake(
     client: &Party,
     server: &Party,
     expected: &[&str],
@@ -113,14 +114,14 @@ pub fn handshake(
     connection(client, server, expected).map(|facts| (facts.server, facts.client))
 }
 
-pub fn connection(client: &Party, server: &Party, expected: &[&str]) -> Result<Facts, String> {
+pub(crate) fn connection(client: &Party, server: &Party, expected: &[&str]) -> Result<Facts, String> {
     let expected = expected.iter().map(|name| id(name)).collect();
     let client = client_config(&client.svid, &client.policy, expected).expect("client config");
     let server = server_config(&server.svid, &server.policy).expect("server config");
     connect_with(&client, &server)
 }
 
-pub fn connect_with(
+pub(crate) fn connect_with(
     client: &Arc<ClientConfig>,
     server: &Arc<ServerConfig>,
 ) -> Result<Facts, String> {
@@ -169,13 +170,13 @@ fn carry(
 }
 
 /// An authority that signs what a good one would not.
-pub struct Forge {
+pub(crate) struct Forge {
     issuer: Issuer<'static, KeyPair>,
     root: CertificateDer<'static>,
 }
 
 impl Forge {
-    pub fn new(trust_domain: &str) -> Self {
+    pub(crate) fn new(trust_domain: &str) -> Self {
         let key = KeyPair::generate().expect("key");
         let mut params = params();
         params
@@ -190,11 +191,11 @@ impl Forge {
         }
     }
 
-    pub fn root(&self) -> CertificateDer<'static> {
+    pub(crate) fn root(&self) -> CertificateDer<'static> {
         self.root.clone()
     }
 
-    pub fn leaf(
+    pub(crate) fn leaf(
         &self,
         uris: &[&str],
         purposes: bool,
@@ -226,13 +227,13 @@ fn params() -> CertificateParams {
     params
 }
 
-pub fn forged_svid(forge: &Forge, name: &str) -> Svid {
+pub(crate) fn forged_svid(forge: &Forge, name: &str) -> Svid {
     let (leaf, key) = forge.leaf(&[name], true);
     Svid::new(vec![leaf], key).expect("svid")
 }
 
 /// A client that shows any certificate and believes any server: an attacker's.
-pub fn bare_client(
+pub(crate) fn bare_client(
     (leaf, key): (CertificateDer<'static>, PrivateKeyDer<'static>),
     policy: TrustPolicy,
 ) -> Arc<ClientConfig> {
@@ -254,7 +255,7 @@ pub fn bare_client(
 }
 
 /// A client without a certificate.
-pub fn anonymous(policy: &TrustPolicy) -> Arc<ClientConfig> {
+pub(crate) fn anonymous(policy: &TrustPolicy) -> Arc<ClientConfig> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let verifier = Arc::new(Anyone(provider.signature_verification_algorithms));
     let config = ClientConfig::builder_with_details(provider, Arc::clone(&policy.clock))
