@@ -93,7 +93,6 @@ fn render(workloads: &[EnrolledReport]) -> String {
                 "no".to_owned()
             },
             one.mtls.clone().unwrap_or_else(|| "-".to_owned()),
-            one.proxied.to_string(),
             one.addresses.join(","),
             one.identity.clone().unwrap_or_else(|| "-".to_owned()),
             one.netns.clone(),

@@ -301,6 +301,8 @@ impl StateSource for Evidence {
             services: mesh.services.len() as u64,
             endpoints: ports.map(|port| port.endpoints.len() as u64).sum(),
             workloads: mesh.addresses.len() as u64,
+            enrolled: engine.mesh_side.enrolments.open().count() as u64,
+            proxied: engine.mesh_side.proxied() as u64,
             problems: ProblemCounts::of(engine.problems()),
             ejected: engine.planner.backends().filter(ejected).count() as u64,
             maps: fill(shared, &engine, edges)

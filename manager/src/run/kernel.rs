@@ -28,9 +28,7 @@ pub(crate) fn follow(mut events: Events) -> mpsc::Receiver<Told> {
     std::thread::spawn(move || {
         while wait(&events) {
             while let Some(told) = events.next() {
-                // Of policy nothing is reported yet.
-                let Told::Kernel(event) = told else { continue };
-                if sender.blocking_send(event).is_err() {
+                if sender.blocking_send(told).is_err() {
                     return;
                 }
             }
@@ -104,16 +102,16 @@ pub(crate) fn labels(name: &PoolName) -> PoolLabels {
 impl Engine {
     /// Acts on an event and on those waiting behind it.
     pub(crate) fn hear(&mut self, first: Told, waiting: &mut mpsc::Receiver<Told>) {
-        self.take(&first);
+        self.told(&first);
         for _ in 0..BATCH {
             let Ok(event) = waiting.try_recv() else {
                 return;
             };
-            self.take(&event);
+            self.told(&event);
         }
     }
 
-    fn take(&mut self, told: &Told) {
+    fn told(&mut self, told: &Told) {
         match told {
             Told::Kernel(event) => self.weigh(event),
             Told::Policy(event) => self.note(event),

@@ -345,6 +345,19 @@ impl MeshSide {
         self.proxy.as_ref().map_or(0, Proxy::count)
     }
 
+    /// Seconds until a certificate ends.
+    fn expires(&self, identity: &SpiffeId) -> Option<i64> {
+        let current = self.certificates.as_ref()?.subscribe(identity);
+        let not_after = current.borrow().as_ref()?.not_after();
+        let left = not_after.duration_since(std::time::SystemTime::now());
+        let seconds = left.map_or_else(
+            |past| -(past.duration().as_secs_f64()),
+            |left| left.as_secs_f64(),
+        );
+        // A float to an integer saturates.
+        Some(seconds as i64)
+    }
+
     /// The workload a process belongs to: by its network namespace, if its cgroup is served.
     pub(crate) fn attest(&self, pid: i32) -> Option<SpiffeId> {
         use std::os::unix::fs::MetadataExt as _;
@@ -390,6 +403,7 @@ impl MeshSide {
                 .first()
                 .and_then(|at| self.planner.peer(*at));
             report.mtls = peer.map(|peer| mode_name(peer.mode).to_owned());
+            report.certificate_expires_seconds = self.expires(&carried.identity);
         }
         if !report.ready {
             let reason = if self.hooked.contains(&one.cookie) {

@@ -25,8 +25,6 @@ pub struct EnrolledReport {
     pub reason: Option<String>,
     /// Which connections it takes: `strict`, `permissive`, `disable`.
     pub mtls: Option<String>,
-    /// Connections that the proxy carries for it now.
-    pub proxied: u64,
     /// Seconds until its certificate expires.
     pub certificate_expires_seconds: Option<i64>,
 }

@@ -83,7 +83,11 @@ pub(crate) fn svid(authority: &Authority, name: &str) -> Svid {
 }
 
 /// What a member of mesh.a believes, `after` T0.
-pub(crate) fn policy(roots: &[(&str, &Authority)], aliases: &[&str], after: Duration) -> TrustPolicy {
+pub(crate) fn policy(
+    roots: &[(&str, &Authority)],
+    aliases: &[&str],
+    after: Duration,
+) -> TrustPolicy {
     let mut bundle = TrustBundle::new();
     for (domain, authority) in roots {
         for root in authority.roots() {
@@ -114,7 +118,11 @@ pub(crate) fn handshake(
     connection(client, server, expected).map(|facts| (facts.server, facts.client))
 }
 
-pub(crate) fn connection(client: &Party, server: &Party, expected: &[&str]) -> Result<Facts, String> {
+pub(crate) fn connection(
+    client: &Party,
+    server: &Party,
+    expected: &[&str],
+) -> Result<Facts, String> {
     let expected = expected.iter().map(|name| id(name)).collect();
     let client = client_config(&client.svid, &client.policy, expected).expect("client config");
     let server = server_config(&server.svid, &server.policy).expect("server config");

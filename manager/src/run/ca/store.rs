@@ -93,7 +93,7 @@ pub(crate) fn serial() -> Result<Serial> {
 pub(crate) fn chance() -> f64 {
     let mut bytes = [0; 4];
     // Spreading is a courtesy; without randomness all come at once.
-    drop(aws_lc_rs::rand::fill(&mut bytes));
+    let _ = aws_lc_rs::rand::fill(&mut bytes);
     f64::from(u32::from_ne_bytes(bytes)) / f64::from(u32::MAX)
 }
 

@@ -98,7 +98,7 @@ impl Policy for Bridge {
                 (decision, tables)
             }
         };
-        let mut told = |clause: u32, cause: &str, enforced: bool| {
+        let told = |clause: u32, cause: &str, enforced: bool| {
             let mut report = refused::by_policy(&tables, clause, cause, enforced);
             report.hop = "proxy".to_owned();
             report.src = self.view.end(source, Some(identity.clone()));
