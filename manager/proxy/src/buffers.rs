@@ -59,7 +59,12 @@ impl Buffers {
         if until - from > RECORD * 2 && self.lent.get() < MANY {
             self.lent.set(self.lent.get() + 1);
             let lent = true;
-            return Rest { buffer, from, until, lent };
+            return Rest {
+                buffer,
+                from,
+                until,
+                lent,
+            };
         }
         let copy = buffer[from..until].to_vec();
         self.give(buffer);
@@ -75,7 +80,11 @@ impl Buffers {
 
     /// How many records may be read at once now.
     pub(crate) fn burst(&self) -> usize {
-        if self.lent.get() < MANY { self.burst } else { 1 }
+        if self.lent.get() < MANY {
+            self.burst
+        } else {
+            1
+        }
     }
 
     /// The time as of the last tick: good for timeouts of seconds.

@@ -1,8 +1,17 @@
 //! From a peer's proxy to a workload here.
 
-use std::{future::poll_fn, net::SocketAddr, os::fd::{AsFd, OwnedFd}, rc::Rc, sync::Arc};
+use std::{
+    future::poll_fn,
+    net::SocketAddr,
+    os::fd::{AsFd, OwnedFd},
+    rc::Rc,
+    sync::Arc,
+};
 
-use tokio::{task::spawn_local, time::{Instant, timeout}};
+use tokio::{
+    task::spawn_local,
+    time::{Instant, timeout},
+};
 
 use crate::{
     Connection, Direction, Error, Verdict,
@@ -18,7 +27,9 @@ use crate::{
 /// Carries one connection of a peer's proxy.
 pub(crate) async fn peer(worker: Rc<Worker>, member: Rc<Member>, fd: OwnedFd, peer: SocketAddr) {
     let began = Instant::now();
-    let local = rustix::net::getsockname(&fd).map_err(Into::into).and_then(address);
+    let local = rustix::net::getsockname(&fd)
+        .map_err(Into::into)
+        .and_then(address);
     let made = Box::pin(session(&worker, &member, fd, peer)).await;
     match made {
         Ok(session) if !member.is_gone() => worker.keep(member.key(), &session),
@@ -31,7 +42,12 @@ pub(crate) async fn peer(worker: Rc<Worker>, member: Rc<Member>, fd: OwnedFd, pe
     }
 }
 
-async fn session(worker: &Rc<Worker>, member: &Rc<Member>, fd: OwnedFd, peer: SocketAddr) -> Result<Rc<Session>, Error> {
+async fn session(
+    worker: &Rc<Worker>,
+    member: &Rc<Member>,
+    fd: OwnedFd,
+    peer: SocketAddr,
+) -> Result<Rc<Session>, Error> {
     let shared = &worker.shared;
     let identity = &member.workload.identity;
     let config = shared.credentials.server(identity);
@@ -64,11 +80,18 @@ async fn session(worker: &Rc<Worker>, member: &Rc<Member>, fd: OwnedFd, peer: So
 
 /// Who the peer is.
 pub(crate) fn identify(established: &tls::Established) -> Result<weft_identity::SpiffeId, Error> {
-    weft_identity::peer_id(&established.certificates).map_err(|error| Error::Identity(error.to_string().into()))
+    weft_identity::peer_id(&established.certificates)
+        .map_err(|error| Error::Identity(error.to_string().into()))
 }
 
 /// Acts on one CONNECT.
-async fn serve(worker: Rc<Worker>, member: Rc<Member>, session: Rc<Session>, stream: Rc<Stream>, head: Head) {
+async fn serve(
+    worker: Rc<Worker>,
+    member: Rc<Member>,
+    session: Rc<Session>,
+    stream: Rc<Stream>,
+    head: Head,
+) {
     let began = Instant::now();
     let client = session.peer.ip();
     let port = head.client_port(client).unwrap_or(session.peer.port());
@@ -77,7 +100,14 @@ async fn serve(worker: Rc<Worker>, member: Rc<Member>, session: Rc<Session>, str
     let mut connection = connection(&member, source, destination.unwrap_or(session.peer));
     connection.source_identity = Some(session.identity.clone());
     let Some(_place) = worker.place() else {
-        return refuse(&worker, &session, &stream, connection, began, (503, Error::TooMany));
+        return refuse(
+            &worker,
+            &session,
+            &stream,
+            connection,
+            began,
+            (503, Error::TooMany),
+        );
     };
     // The set-up's state is large and soon over: the task that stays is small.
     let admitted = Box::pin(admit(&worker, &member, &stream, &head, &connection)).await;
@@ -133,16 +163,21 @@ async fn admit(
 ) -> Result<(Socket, SocketAddr), (u16, Error)> {
     let shared = &worker.shared;
     let key = member.key();
-    let destination = head.destination().filter(|_| !head.malformed && head.method == b"CONNECT");
+    let destination = head
+        .destination()
+        .filter(|_| !head.malformed && head.method == b"CONNECT");
     let owned = destination.filter(|it| shared.policy.owns(key, it.ip()));
     let destination = owned.ok_or((400, Error::BadRequest))?;
     let client = connection.source_identity.as_ref();
     let client = client.ok_or((400, Error::BadRequest))?;
-    let verdict = shared.policy.authorize(key, client, connection.source, destination);
+    let verdict = shared
+        .policy
+        .authorize(key, client, connection.source, destination);
     if let Verdict::Deny(reason) = verdict {
         return Err((401, Error::Denied(Arc::clone(&reason))));
     }
-    let (fd, local) = prepare(worker, member, destination, connection.source).map_err(|error| (503, error.into()))?;
+    let (fd, local) = prepare(worker, member, destination, connection.source)
+        .map_err(|error| (503, error.into()))?;
     let dialled = tokio::select! {
         dialled = dial(worker, fd, destination) => dialled,
         end = poll_fn(|cx| stream.poll_end(cx)) => Err(end.into()),
@@ -183,6 +218,9 @@ pub(crate) async fn dial(worker: &Worker, fd: OwnedFd, to: SocketAddr) -> Result
     let after = worker.shared.settings.connect_timeout;
     match timeout(after, Socket::connect(fd, to)).await {
         Ok(connected) => connected.map_err(|source| Error::Unreachable { to, source }),
-        Err(_) => Err(Error::Timeout { what: "connecting", after }),
+        Err(_) => Err(Error::Timeout {
+            what: "connecting",
+            after,
+        }),
     }
 }

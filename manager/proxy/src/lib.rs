@@ -8,25 +8,25 @@
 
 #![forbid(unsafe_code)]
 
-mod proxy;
-mod settings;
-mod outside;
-mod workload;
-mod record;
-mod error;
-mod worker;
-mod listener;
-mod inbound;
-mod outbound;
-mod pool;
-mod pump;
-mod session;
-mod http2;
-mod hpack;
-mod tls;
-mod socket;
-mod namespace;
 mod buffers;
+mod error;
+mod hpack;
+mod http2;
+mod inbound;
+mod listener;
+mod namespace;
+mod outbound;
+mod outside;
+mod pool;
+mod proxy;
+mod pump;
+mod record;
+mod session;
+mod settings;
+mod socket;
+mod tls;
+mod worker;
+mod workload;
 
 pub use error::Error;
 pub use hpack::{Decoder, HpackError};

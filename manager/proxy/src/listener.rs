@@ -14,7 +14,10 @@ use crate::{Direction, socket::address, worker::Worker};
 pub(crate) async fn accept(worker: Rc<Worker>, key: u64, direction: Direction, socket: OwnedFd) {
     /// Connections before other tasks get their turn.
     const TURNS: usize = 16;
-    #[expect(deprecated, reason = "its successor is unsafe, for descriptors that are not owned")]
+    #[expect(
+        deprecated,
+        reason = "its successor is unsafe, for descriptors that are not owned"
+    )]
     let socket = match AsyncFd::with_interest(socket, Interest::READABLE) {
         Ok(socket) => socket,
         Err(error) => return tracing::error!(key, %error, "cannot listen"),
@@ -24,7 +27,10 @@ pub(crate) async fn accept(worker: Rc<Worker>, key: u64, direction: Direction, s
             return;
         };
         for _ in 0..TURNS {
-            match acceptfrom_with(socket.get_ref(), SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
+            match acceptfrom_with(
+                socket.get_ref(),
+                SocketFlags::NONBLOCK | SocketFlags::CLOEXEC,
+            ) {
                 Ok((fd, Some(peer))) => {
                     if let Ok(peer) = address(peer) {
                         worker.dispatch(key, direction, fd, peer);

@@ -55,8 +55,17 @@ const FLAGS: SocketFlags = SocketFlags::NONBLOCK.union(SocketFlags::CLOEXEC);
 
 /// A TCP socket that does not block, in the calling thread's namespace.
 pub(crate) fn socket(ipv6: bool) -> io::Result<OwnedFd> {
-    let family = if ipv6 { AddressFamily::INET6 } else { AddressFamily::INET };
-    Ok(net::socket_with(family, SocketType::STREAM, FLAGS, Some(ipproto::TCP))?)
+    let family = if ipv6 {
+        AddressFamily::INET6
+    } else {
+        AddressFamily::INET
+    };
+    Ok(net::socket_with(
+        family,
+        SocketType::STREAM,
+        FLAGS,
+        Some(ipproto::TCP),
+    )?)
 }
 
 /// What a workload's namespace listens on.
@@ -119,7 +128,8 @@ fn listen(at: SocketAddr) -> io::Result<OwnedFd> {
 /// No IPv6 in the kernel, or none on the loopback interface.
 fn lacks_ipv6(error: &io::Error) -> bool {
     let code = error.raw_os_error();
-    code == Some(Errno::AFNOSUPPORT.raw_os_error()) || code == Some(Errno::ADDRNOTAVAIL.raw_os_error())
+    code == Some(Errno::AFNOSUPPORT.raw_os_error())
+        || code == Some(Errno::ADDRNOTAVAIL.raw_os_error())
 }
 
 fn port(socket: &OwnedFd) -> io::Result<u16> {

@@ -1,6 +1,11 @@
 //! From a workload here to wherever it dialled.
 
-use std::{future::poll_fn, net::SocketAddr, os::fd::{AsFd, OwnedFd}, rc::Rc};
+use std::{
+    future::poll_fn,
+    net::SocketAddr,
+    os::fd::{AsFd, OwnedFd},
+    rc::Rc,
+};
 
 use tokio::time::{Instant, timeout};
 use weft_identity::SpiffeId;
@@ -19,7 +24,12 @@ use crate::{
 };
 
 /// Carries one captured connection.
-pub(crate) async fn client(worker: Rc<Worker>, member: Rc<Member>, fd: OwnedFd, client: SocketAddr) {
+pub(crate) async fn client(
+    worker: Rc<Worker>,
+    member: Rc<Member>,
+    fd: OwnedFd,
+    client: SocketAddr,
+) {
     let began = Instant::now();
     let Ok(app) = Socket::new(fd) else { return };
     app.tune();
@@ -108,7 +118,10 @@ async fn open(
     const TRIES: usize = 3;
     for _ in 0..TRIES {
         let connect = async || connect(worker, member, proxy, expected).await;
-        let session = worker.pool.session(member.key(), proxy, expected, connect).await?;
+        let session = worker
+            .pool
+            .session(member.key(), proxy, expected, connect)
+            .await?;
         match request.tunnel(worker, &session).await {
             Err(Error::Refused) => {}
             Ok(stream) => return Ok(Opened::Tunnel(session, stream)),
@@ -138,7 +151,10 @@ impl Request {
             }
             Ok(Ok(status)) => Err(Error::Status(status)),
             Ok(Err(end)) => Err(end.into()),
-            Err(_) => Err(Error::Timeout { what: "waiting for the answer to CONNECT", after }),
+            Err(_) => Err(Error::Timeout {
+                what: "waiting for the answer to CONNECT",
+                after,
+            }),
         }
     }
 }
@@ -175,13 +191,24 @@ async fn connect(
     // The configuration's verifier has seen to it; it is cheap to be sure.
     if !is_expected(&identity, expected) {
         let names: Vec<_> = expected.iter().map(ToString::to_string).collect();
-        return Err(Error::Unexpected { found: identity, expected: names.join(" or ").into() });
+        return Err(Error::Unexpected {
+            found: identity,
+            expected: names.join(" or ").into(),
+        });
     }
     if member.is_gone() {
         return Err(Error::Leaving);
     }
     let (settings, buffers) = (&shared.settings, worker.buffers.clone());
-    let session = Session::new(socket, proxy, identity, established, settings, buffers, None);
+    let session = Session::new(
+        socket,
+        proxy,
+        identity,
+        established,
+        settings,
+        buffers,
+        None,
+    );
     worker.keep(member.key(), &session);
     Ok(session)
 }

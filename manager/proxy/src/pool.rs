@@ -37,7 +37,12 @@ impl Pool {
         expected: &[SpiffeId],
         connect: impl AsyncFnOnce() -> Result<Rc<Session>, Error>,
     ) -> Result<Rc<Session>, Error> {
-        let entry = self.entries.borrow_mut().entry((workload, proxy)).or_default().clone();
+        let entry = self
+            .entries
+            .borrow_mut()
+            .entry((workload, proxy))
+            .or_default()
+            .clone();
         if let Some(session) = entry.find(expected) {
             return Ok(session);
         }
@@ -77,7 +82,9 @@ impl Pool {
 
     /// Drops a workload's connections; tunnels in them go on.
     pub(crate) fn forget(&self, workload: u64) {
-        self.entries.borrow_mut().retain(|(key, _), _| *key != workload);
+        self.entries
+            .borrow_mut()
+            .retain(|(key, _), _| *key != workload);
     }
 }
 

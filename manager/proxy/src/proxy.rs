@@ -67,10 +67,18 @@ impl Proxy {
             workers.push(sender);
         }
         // Threads hand connections to each other; weakly, so that they end when the owner lets go.
-        let weak = workers.iter().map(mpsc::UnboundedSender::downgrade).collect();
+        let weak = workers
+            .iter()
+            .map(mpsc::UnboundedSender::downgrade)
+            .collect();
         shared.workers.set(weak).ok();
         let next = AtomicUsize::new(0);
-        Ok(Self { shared, workers, threads, next })
+        Ok(Self {
+            shared,
+            workers,
+            threads,
+            next,
+        })
     }
 
     /// Listens in a workload's namespace and carries its connections. A workload that was there under
@@ -83,21 +91,30 @@ impl Proxy {
         let ports = (settings.outbound_port, settings.inbound_port);
         // A thread of its own: a namespace belongs to a thread, and this one is the caller's.
         let listeners = std::thread::scope(|scope| {
-            let bind = || Home::here()?.inside(workload.netns.as_fd(), || Listeners::bind(ports.0, ports.1));
+            let bind = || {
+                Home::here()?.inside(workload.netns.as_fd(), || Listeners::bind(ports.0, ports.1))
+            };
             let thread = scope.spawn(bind);
-            thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread that binds panicked")))
+            thread
+                .join()
+                .unwrap_or_else(|_| Err(io::Error::other("the thread that binds panicked")))
         })?;
         let listening = Listening {
             outbound_port: listeners.outbound_port,
             inbound_port: listeners.inbound_port,
         };
         let workload = Arc::new(workload);
-        let chosen = self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % self.workers.len();
+        let chosen =
+            self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % self.workers.len();
         let mut listeners = Some(listeners);
         // Whoever accepts comes last: by then the others know the workload.
         for offset in 1..=self.workers.len() {
             let index = (chosen + offset) % self.workers.len();
-            let listeners = if index == chosen { listeners.take() } else { None };
+            let listeners = if index == chosen {
+                listeners.take()
+            } else {
+                None
+            };
             let command = Command::Add(workload.clone(), listeners);
             self.workers[index].send(command).ok();
         }
@@ -147,7 +164,9 @@ impl Proxy {
                 }
             }
         };
-        tokio::time::timeout(self.shared.settings.drain_timeout, over).await.ok();
+        tokio::time::timeout(self.shared.settings.drain_timeout, over)
+            .await
+            .ok();
         self.tell(|| Command::Cut);
     }
 
@@ -167,13 +186,21 @@ impl Drop for Proxy {
     }
 }
 
-fn spawn(shared: Arc<Shared>, index: usize, commands: mpsc::UnboundedReceiver<Command>) -> io::Result<JoinHandle<()>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    std::thread::Builder::new().name(format!("proxy-{index}")).spawn(move || {
-        let worker = match Worker::new(shared, index) {
-            Ok(worker) => Rc::new(worker),
-            Err(error) => return tracing::error!(%error, "a thread of the proxy cannot start"),
-        };
-        LocalSet::new().block_on(&runtime, worker.run(commands));
-    })
+fn spawn(
+    shared: Arc<Shared>,
+    index: usize,
+    commands: mpsc::UnboundedReceiver<Command>,
+) -> io::Result<JoinHandle<()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    std::thread::Builder::new()
+        .name(format!("proxy-{index}"))
+        .spawn(move || {
+            let worker = match Worker::new(shared, index) {
+                Ok(worker) => Rc::new(worker),
+                Err(error) => return tracing::error!(%error, "a thread of the proxy cannot start"),
+            };
+            LocalSet::new().block_on(&runtime, worker.run(commands));
+        })
 }

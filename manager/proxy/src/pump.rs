@@ -41,7 +41,11 @@ pub(crate) async fn tunnel(session: &Rc<Session>, stream: &Rc<Stream>) -> Result
     result
 }
 
-fn poll_tunnel(session: &Session, stream: &Rc<Stream>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+fn poll_tunnel(
+    session: &Session,
+    stream: &Rc<Stream>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), Error>> {
     stream.set_waker(cx);
     if let Some(end) = stream.ended_early() {
         return Poll::Ready(Err(end.into()));
@@ -166,7 +170,13 @@ impl Pair {
 
 impl Lane {
     /// True when this direction has ended.
-    fn poll(&self, from: &Socket, to: &Socket, buffers: &Buffers, cx: &mut Context<'_>) -> io::Result<bool> {
+    fn poll(
+        &self,
+        from: &Socket,
+        to: &Socket,
+        buffers: &Buffers,
+        cx: &mut Context<'_>,
+    ) -> io::Result<bool> {
         for _ in 0..TURNS {
             if self.ended.get() {
                 return Ok(true);

@@ -19,7 +19,10 @@ use crate::{
     Error, Settings,
     buffers::{Buffers, Rest},
     hpack::{Decoder, Encoder},
-    http2::{Code, Flood, Head, PREFACE, Reader, Setting, kind, put_head, put_headers, put_settings, put_u32_frame},
+    http2::{
+        Code, Flood, Head, PREFACE, Reader, Setting, kind, put_head, put_headers, put_settings,
+        put_u32_frame,
+    },
     socket::Socket,
     tls::{Established, Keys, Opener, Sealer, content},
 };
@@ -246,7 +249,12 @@ impl Session {
     }
 
     /// Asks for a tunnel.
-    pub(crate) fn open(&self, authority: &str, forwarded: &str, baggage: Option<&str>) -> Result<Rc<Stream>, Error> {
+    pub(crate) fn open(
+        &self,
+        authority: &str,
+        forwarded: &str,
+        baggage: Option<&str>,
+    ) -> Result<Rc<Stream>, Error> {
         let stream = {
             let mut core = self.core.borrow_mut();
             if !core.is_open() {
@@ -409,7 +417,8 @@ impl Core {
 
     fn put_goaway(&mut self, code: Code) {
         put_head(&mut self.control, 8, kind::GOAWAY, 0, 0);
-        self.control.extend_from_slice(&self.last_of_peer.to_be_bytes());
+        self.control
+            .extend_from_slice(&self.last_of_peer.to_be_bytes());
         self.control.extend_from_slice(&code.0.to_be_bytes());
     }
 }

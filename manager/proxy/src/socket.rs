@@ -21,12 +21,19 @@ pub(crate) struct Socket(AsyncFd<OwnedFd>);
 impl Socket {
     /// `fd` is a socket in non-blocking mode; the runtime of this thread waits for it.
     pub(crate) fn new(fd: OwnedFd) -> io::Result<Self> {
-        #[expect(deprecated, reason = "its successor is unsafe, for descriptors that are not owned")]
+        #[expect(
+            deprecated,
+            reason = "its successor is unsafe, for descriptors that are not owned"
+        )]
         let waiting = AsyncFd::new(fd)?;
         Ok(Self(waiting))
     }
 
-    pub(crate) fn poll_receive(&self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+    pub(crate) fn poll_receive(
+        &self,
+        cx: &mut Context<'_>,
+        into: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         loop {
             let mut guard = ready!(self.0.poll_read_ready(cx))?;
             let read = net::recv(self.0.get_ref(), &mut *into, RecvFlags::empty());
@@ -133,7 +140,6 @@ impl Socket {
     pub(crate) fn tune(&self) {
         sockopt::set_tcp_nodelay(self.0.get_ref(), true).ok();
     }
-
 }
 
 /// The address of an IPv4 peer is an IPv4 address, also on an IPv6 socket.

@@ -5,4 +5,6 @@ mod handshake;
 mod record;
 
 pub(crate) use handshake::{Established, accept, connect};
-pub(crate) use record::{HEAD, Keys, MAX_PLAIN, Opener, RECORD, Sealer, TAIL, content, record_length};
+pub(crate) use record::{
+    HEAD, Keys, MAX_PLAIN, Opener, RECORD, Sealer, TAIL, content, record_length,
+};

@@ -21,7 +21,8 @@ use tokio::{
 };
 
 use crate::{
-    Connection, Credentials, Direction, Error, Kernel, Live, Observer, Policy, Record, Settings, Verdict, Workload,
+    Connection, Credentials, Direction, Error, Kernel, Live, Observer, Policy, Record, Settings,
+    Verdict, Workload,
     buffers::Buffers,
     inbound, listener,
     namespace::{Home, Listeners},
@@ -178,16 +179,28 @@ impl Worker {
     }
 
     /// Takes an accepted connection, here or on the thread that has least to do.
-    pub(crate) fn dispatch(self: &Rc<Self>, key: u64, direction: Direction, fd: OwnedFd, peer: SocketAddr) {
+    pub(crate) fn dispatch(
+        self: &Rc<Self>,
+        key: u64,
+        direction: Direction,
+        fd: OwnedFd,
+        peer: SocketAddr,
+    ) {
         let loads = &self.shared.loads;
         let own = loads[self.index].load(Relaxed);
-        let least = loads.iter().enumerate().map(|(at, load)| (load.load(Relaxed), at)).min();
+        let least = loads
+            .iter()
+            .enumerate()
+            .map(|(at, load)| (load.load(Relaxed), at))
+            .min();
         if let Some((load, at)) = least
             && load + 1 < own
             && let Some(workers) = self.shared.workers.get()
             && let Some(worker) = workers[at].upgrade()
         {
-            worker.send(Command::Accepted(key, direction, fd, peer)).ok();
+            worker
+                .send(Command::Accepted(key, direction, fd, peer))
+                .ok();
             return;
         }
         self.carry(key, direction, fd, peer);
@@ -200,7 +213,12 @@ impl Worker {
         };
         match direction {
             Direction::Inbound => drop(spawn_local(inbound::peer(self.clone(), member, fd, peer))),
-            Direction::Outbound => drop(spawn_local(outbound::client(self.clone(), member, fd, peer))),
+            Direction::Outbound => drop(spawn_local(outbound::client(
+                self.clone(),
+                member,
+                fd,
+                peer,
+            ))),
         }
     }
 
@@ -215,7 +233,9 @@ impl Worker {
 
     /// Carries a connection between proxies.
     pub(crate) fn keep(&self, key: u64, session: &Rc<Session>) {
-        self.sessions.borrow_mut().push((key, Rc::downgrade(session)));
+        self.sessions
+            .borrow_mut()
+            .push((key, Rc::downgrade(session)));
         spawn_local(session.clone().drive());
         if self.draining.get() {
             session.leave();
@@ -228,7 +248,12 @@ impl Worker {
         let number = self.next.get();
         self.next.set(number + 1);
         let denied = RefCell::new(None);
-        let carried = Carried { connection, began, way, denied };
+        let carried = Carried {
+            connection,
+            began,
+            way,
+            denied,
+        };
         self.carried.borrow_mut().insert(number, Rc::new(carried));
         number
     }
@@ -252,13 +277,21 @@ impl Worker {
         self.tell(connection, began, (0, 0), Some(error));
     }
 
-    fn tell(&self, connection: Connection, began: Instant, counts: (u64, u64), error: Option<Error>) {
+    fn tell(
+        &self,
+        connection: Connection,
+        began: Instant,
+        counts: (u64, u64),
+        error: Option<Error>,
+    ) {
         self.shared.observer.closed(&Record {
             connection,
             sent: counts.0,
             received: counts.1,
             duration: began.elapsed(),
-            flag: error.as_ref().map_or(crate::Flag::None, |it| it.cause().into()),
+            flag: error
+                .as_ref()
+                .map_or(crate::Flag::None, |it| it.cause().into()),
             error: error.map(|it| it.to_string().into()),
         });
     }
@@ -287,12 +320,16 @@ impl Worker {
     fn check_again(&self) {
         for carried in self.carried.borrow().values() {
             let connection = &carried.connection;
-            let (Direction::Inbound, Some(client)) = (connection.direction, &connection.source_identity) else {
+            let (Direction::Inbound, Some(client)) =
+                (connection.direction, &connection.source_identity)
+            else {
                 continue;
             };
             let (source, destination) = (connection.source, connection.destination);
             let policy = &self.shared.policy;
-            if let Verdict::Deny(reason) = policy.authorize(connection.workload, client, source, destination) {
+            if let Verdict::Deny(reason) =
+                policy.authorize(connection.workload, client, source, destination)
+            {
                 *carried.denied.borrow_mut() = Some(reason);
                 carried.cut();
             }
@@ -305,7 +342,12 @@ impl Worker {
             let (sent, received) = it.counts();
             let connection = it.connection.clone();
             let age = it.began.elapsed();
-            Live { connection, sent, received, age }
+            Live {
+                connection,
+                sent,
+                received,
+                age,
+            }
         });
         live.collect()
     }

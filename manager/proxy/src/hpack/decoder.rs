@@ -159,13 +159,24 @@ mod tests {
     #[test]
     fn decodes_the_requests_of_the_rfc() {
         let mut decoder = Decoder::new(16384);
-        let first = decode(&mut decoder, &bytes("8286 8441 8cf1 e3c2 e5f2 3a6b a0ab 90f4 ff"));
+        let first = decode(
+            &mut decoder,
+            &bytes("8286 8441 8cf1 e3c2 e5f2 3a6b a0ab 90f4 ff"),
+        );
         assert_eq!(
             first.unwrap(),
-            [":method: GET", ":scheme: http", ":path: /", ":authority: www.example.com"]
+            [
+                ":method: GET",
+                ":scheme: http",
+                ":path: /",
+                ":authority: www.example.com"
+            ]
         );
         let second = decode(&mut decoder, &bytes("8286 84be 5886 a8eb 1064 9cbf"));
-        assert_eq!(second.unwrap()[3..], [":authority: www.example.com", "cache-control: no-cache"]);
+        assert_eq!(
+            second.unwrap()[3..],
+            [":authority: www.example.com", "cache-control: no-cache"]
+        );
         let third = bytes("8287 85bf 4088 25a8 49e9 5ba9 7d7f 8925 a849 e95b b8e8 b4bf");
         assert_eq!(
             decode(&mut decoder, &third).unwrap()[1..],
@@ -195,13 +206,20 @@ mod tests {
         let cases: [(&str, &[u8]); 6] = [
             ("index zero", &[0x80]),
             ("an index beyond the table", &[0xff, 0x7f]),
-            ("an endless integer", &[0xff, 0x80, 0x80, 0x80, 0x80, 0x80, 0x01]),
+            (
+                "an endless integer",
+                &[0xff, 0x80, 0x80, 0x80, 0x80, 0x80, 0x01],
+            ),
             ("a string beyond the block", &[0x40, 5, b'a']),
             ("a table larger than ours", &[0x3f, 0xe2, 0x1f]),
             ("a resize after a field", &[0x82, 0x20]),
         ];
         for (what, block) in cases {
-            assert_eq!(decode(&mut Decoder::new(16384), block), Err(Malformed), "{what}");
+            assert_eq!(
+                decode(&mut Decoder::new(16384), block),
+                Err(Malformed),
+                "{what}"
+            );
         }
     }
 

@@ -174,7 +174,11 @@ impl Reader {
         })
     }
 
-    fn whole(&mut self, head: Head, payload: Vec<u8>) -> Result<Option<Frame<'static>>, Http2Error> {
+    fn whole(
+        &mut self,
+        head: Head,
+        payload: Vec<u8>,
+    ) -> Result<Option<Frame<'static>>, Http2Error> {
         let stream = head.stream;
         let size = |right: bool| {
             let error = Http2Error::new(Code::FRAME_SIZE, "a frame of the wrong size");
@@ -208,7 +212,10 @@ impl Reader {
             kind::PING => {
                 let sized = payload.as_slice().try_into();
                 let Ok(payload) = sized else {
-                    return Err(Http2Error::new(Code::FRAME_SIZE, "a PING of the wrong size"));
+                    return Err(Http2Error::new(
+                        Code::FRAME_SIZE,
+                        "a PING of the wrong size",
+                    ));
                 };
                 let ack = head.has(flag::ACK);
                 Frame::Ping { ack, payload }
@@ -234,7 +241,11 @@ impl Reader {
         Ok(Some(frame))
     }
 
-    fn headers(&mut self, head: Head, payload: Vec<u8>) -> Result<Option<Frame<'static>>, Http2Error> {
+    fn headers(
+        &mut self,
+        head: Head,
+        payload: Vec<u8>,
+    ) -> Result<Option<Frame<'static>>, Http2Error> {
         let error = Http2Error::protocol("padding longer than its frame");
         let (mut from, mut padding) = (0, 0);
         if head.has(flag::PADDED) {
@@ -255,7 +266,11 @@ impl Reader {
         self.end_of_block(head)
     }
 
-    fn continuation(&mut self, head: Head, payload: &[u8]) -> Result<Option<Frame<'static>>, Http2Error> {
+    fn continuation(
+        &mut self,
+        head: Head,
+        payload: &[u8],
+    ) -> Result<Option<Frame<'static>>, Http2Error> {
         if let Some(block) = &mut self.block {
             block.bytes.extend_from_slice(payload);
             block.frames += 1;

@@ -82,7 +82,9 @@ mod tests {
     use crate::hpack::Encoder;
 
     fn read(fields: &[(&str, &str)]) -> Head {
-        let block = fields.iter().fold(Encoder::default(), |it, (n, v)| it.field(n, v));
+        let block = fields
+            .iter()
+            .fold(Encoder::default(), |it, (n, v)| it.field(n, v));
         read_request(&mut Decoder::new(16384), &block.finish()).unwrap()
     }
 

@@ -9,7 +9,9 @@ use std::{
 use super::{Core, End, Session, Stream};
 use crate::{
     Error,
-    http2::{Code, Frame, Http2Error, Setting, kind, put_head, put_u32_frame, read_request, read_status},
+    http2::{
+        Code, Frame, Http2Error, Setting, kind, put_head, put_u32_frame, read_request, read_status,
+    },
     tls::{HEAD, content, record_length},
 };
 
@@ -118,7 +120,11 @@ impl Session {
                     let piece = end_of_piece - bytes.len()..end_of_piece;
                     self.data(core, buffer, stream, piece, end, gathered)?;
                 }
-                Frame::DataHead { stream, flow, padding } => {
+                Frame::DataHead {
+                    stream,
+                    flow,
+                    padding,
+                } => {
                     self.data_head(core, stream, flow, padding)?;
                 }
                 Frame::Headers { stream, block, end } => {
@@ -196,7 +202,13 @@ impl Session {
         gathered.pieces.clear();
     }
 
-    fn headers(self: &Rc<Self>, core: &mut Core, id: u32, block: &[u8], end: bool) -> Result<(), Error> {
+    fn headers(
+        self: &Rc<Self>,
+        core: &mut Core,
+        id: u32,
+        block: &[u8],
+        end: bool,
+    ) -> Result<(), Error> {
         let Some(on_request) = &self.on_request else {
             return self.response(core, id, block, end);
         };
@@ -210,7 +222,12 @@ impl Session {
         }
         core.last_of_peer = id;
         if core.leaving || core.streams.len() >= self.limits.streams {
-            put_u32_frame(&mut core.control, kind::RST_STREAM, id, Code::REFUSED_STREAM.0);
+            put_u32_frame(
+                &mut core.control,
+                kind::RST_STREAM,
+                id,
+                Code::REFUSED_STREAM.0,
+            );
             return core.cheap(self.buffers.now(), "requests that are refused");
         }
         let stream = self.insert(core, id);
@@ -244,7 +261,12 @@ impl Session {
     }
 
     /// Trailers say nothing to a tunnel, but may end it.
-    fn trailers(&self, core: &mut Core, stream: Option<Rc<Stream>>, end: bool) -> Result<(), Error> {
+    fn trailers(
+        &self,
+        core: &mut Core,
+        stream: Option<Rc<Stream>>,
+        end: bool,
+    ) -> Result<(), Error> {
         match stream {
             Some(stream) if stream.is_remote_ended() || !end => {
                 self.break_stream(core, stream.id, Code::PROTOCOL);
@@ -295,7 +317,10 @@ impl Session {
                     self.gone(core);
                 }
             }
-            Frame::WindowUpdate { stream: 0, increment } => {
+            Frame::WindowUpdate {
+                stream: 0,
+                increment,
+            } => {
                 core.send_window += i64::from(increment);
                 if core.send_window > i64::from(i32::MAX) {
                     let reason = "the connection's window overflows";
@@ -303,7 +328,10 @@ impl Session {
                 }
                 core.unblock();
             }
-            Frame::WindowUpdate { stream: id, increment } => {
+            Frame::WindowUpdate {
+                stream: id,
+                increment,
+            } => {
                 self.must_have_been(core, id)?;
                 let stream = core.streams.get(&id);
                 if stream.is_some_and(|it| !it.grow_send_window(i64::from(increment))) {

@@ -26,7 +26,11 @@ impl Session {
         self.flush_core(core, cx)
     }
 
-    pub(super) fn flush_core(&self, core: &mut Core, cx: Option<&mut Context<'_>>) -> Result<(), Error> {
+    pub(super) fn flush_core(
+        &self,
+        core: &mut Core,
+        cx: Option<&mut Context<'_>>,
+    ) -> Result<(), Error> {
         if core.closed.is_some() {
             return Ok(());
         }
@@ -142,9 +146,15 @@ struct Plan {
 impl Plan {
     fn new(shared: usize, window: usize, most: usize) -> Self {
         let whole = |slots: usize| slots * (MAX_PLAIN - FRAME) - shared;
-        let slots = (1..most).find(|slots| whole(*slots) >= window).unwrap_or(most);
+        let slots = (1..most)
+            .find(|slots| whole(*slots) >= window)
+            .unwrap_or(most);
         let room = whole(slots).min(window);
-        Self { shared, slots, room }
+        Self {
+            shared,
+            slots,
+            room,
+        }
     }
 
     /// Where the bytes begin in a record.
@@ -180,7 +190,13 @@ impl Plan {
     }
 
     /// Makes records of what was read; they lie one behind the other. Answers their length.
-    fn seal(&mut self, core: &mut Core, stream: u32, count: usize, buffer: &mut [u8]) -> Result<usize, Error> {
+    fn seal(
+        &mut self,
+        core: &mut Core,
+        stream: u32,
+        count: usize,
+        buffer: &mut [u8],
+    ) -> Result<usize, Error> {
         let (mut left, mut total) = (count, 0);
         for (slot, record) in buffer.chunks_mut(RECORD).enumerate() {
             if left == 0 {
@@ -210,7 +226,8 @@ impl Core {
     /// Tells the peer of new keys, and uses them.
     pub(super) fn renew_sealer(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
         // KeyUpdate, not asking for the peer's (RFC 8446, section 4.6.3).
-        self.sealer.append(content::HANDSHAKE, &[24, 0, 0, 1, 0], out)?;
+        self.sealer
+            .append(content::HANDSHAKE, &[24, 0, 0, 1, 0], out)?;
         self.sealer = self.keys.next_sealer()?;
         Ok(())
     }

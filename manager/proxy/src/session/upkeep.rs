@@ -31,7 +31,8 @@ impl Session {
             return (since(core.began) > after).then_some(Error::Timeout { what, after });
         }
         if core.streams.is_empty() {
-            let over = core.leaving || core.peer_leaving || since(core.idle_since) > self.limits.idle;
+            let over =
+                core.leaving || core.peer_leaving || since(core.idle_since) > self.limits.idle;
             return over.then_some(Error::Closed);
         }
         let after = self.limits.keepalive;

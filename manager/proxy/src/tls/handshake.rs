@@ -29,7 +29,10 @@ pub(crate) struct Established {
 }
 
 /// The client's side.
-pub(crate) async fn connect(socket: &Socket, config: Arc<ClientConfig>) -> Result<Established, Error> {
+pub(crate) async fn connect(
+    socket: &Socket,
+    config: Arc<ClientConfig>,
+) -> Result<Established, Error> {
     let config = if config.enable_secret_extraction {
         config
     } else {
@@ -44,7 +47,10 @@ pub(crate) async fn connect(socket: &Socket, config: Arc<ClientConfig>) -> Resul
 }
 
 /// The server's side.
-pub(crate) async fn accept(socket: &Socket, config: Arc<ServerConfig>) -> Result<Established, Error> {
+pub(crate) async fn accept(
+    socket: &Socket,
+    config: Arc<ServerConfig>,
+) -> Result<Established, Error> {
     let config = if config.enable_secret_extraction {
         config
     } else {
@@ -57,7 +63,10 @@ pub(crate) async fn accept(socket: &Socket, config: Arc<ServerConfig>) -> Result
 
 trait Side: Sized {
     type Data;
-    fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data>;
+    fn process<'c, 'i>(
+        &'c mut self,
+        incoming: &'i mut [u8],
+    ) -> UnbufferedStatus<'c, 'i, Self::Data>;
     fn common(&self) -> &CommonState;
     fn finish(self) -> Result<(ExtractedSecrets, Keys), rustls::Error>;
 }
@@ -65,7 +74,10 @@ trait Side: Sized {
 impl Side for UnbufferedClientConnection {
     type Data = ClientConnectionData;
 
-    fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
+    fn process<'c, 'i>(
+        &'c mut self,
+        incoming: &'i mut [u8],
+    ) -> UnbufferedStatus<'c, 'i, Self::Data> {
         self.process_tls_records(incoming)
     }
 
@@ -82,7 +94,10 @@ impl Side for UnbufferedClientConnection {
 impl Side for UnbufferedServerConnection {
     type Data = ServerConnectionData;
 
-    fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
+    fn process<'c, 'i>(
+        &'c mut self,
+        incoming: &'i mut [u8],
+    ) -> UnbufferedStatus<'c, 'i, Self::Data> {
         self.process_tls_records(incoming)
     }
 
@@ -113,7 +128,9 @@ async fn drive<S: Side>(socket: &Socket, mut side: S) -> Result<Established, Err
             Ok(true) => break,
             Ok(false) => {}
             Err(error) => {
-                // The peer learns why from an alert, which rustls has ready by now.
+                // The peer learns why from an alert, which rustls has ready by now; it must not see the
+                // bytes again that it objected to.
+                bytes.incoming.clear();
                 step(&mut side, &mut bytes).ok();
                 socket.send(&bytes.outgoing).ok();
                 return Err(error.into());

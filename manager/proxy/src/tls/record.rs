@@ -5,9 +5,7 @@ use aws_lc_rs::aead::{
     UnboundKey,
 };
 use rustls::{
-    ConnectionTrafficSecrets,
-    client::ClientConnectionData,
-    kernel::KernelConnection,
+    ConnectionTrafficSecrets, client::ClientConnectionData, kernel::KernelConnection,
     server::ServerConnectionData,
 };
 
@@ -47,9 +45,7 @@ impl Secret {
         let (algorithm, key, iv): (&'static Algorithm, _, _) = match secrets {
             ConnectionTrafficSecrets::Aes128Gcm { key, iv } => (&AES_128_GCM, key, iv),
             ConnectionTrafficSecrets::Aes256Gcm { key, iv } => (&AES_256_GCM, key, iv),
-            ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv } => {
-                (&CHACHA20_POLY1305, key, iv)
-            }
+            ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv } => (&CHACHA20_POLY1305, key, iv),
             _ => return Err(Error::Cipher),
         };
         let iv = iv.as_ref().try_into().map_err(|_| Error::Cipher)?;
@@ -99,7 +95,12 @@ impl Sealer {
     }
 
     /// Appends records that carry `plain`.
-    pub(crate) fn append(&mut self, content: u8, plain: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+    pub(crate) fn append(
+        &mut self,
+        content: u8,
+        plain: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), Error> {
         for piece in plain.chunks(MAX_PLAIN) {
             let start = out.len();
             out.extend_from_slice(&[0; HEAD]);

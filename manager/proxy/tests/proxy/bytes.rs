@@ -16,14 +16,14 @@ use weft_proxy::{Direction, Flag, Upstream};
 use crate::support::{Mesh, echo, eventually, serve, settings};
 
 /// Small and reproducible.
-pub struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -46,7 +46,9 @@ fn send(stream: &mut TcpStream, seed: u64, length: usize) -> std::io::Result<()>
             2 => shape.below(20_000) + 1,
             _ => shape.below(200_000) + 1,
         };
-        let piece: Vec<u8> = (0..left.min(size as usize)).map(|_| bytes.next() as u8).collect();
+        let piece: Vec<u8> = (0..left.min(size as usize))
+            .map(|_| bytes.next() as u8)
+            .collect();
         stream.write_all(&piece)?;
         left -= piece.len();
         if shape.below(8) == 0 {
@@ -84,7 +86,11 @@ fn sizes(seed: u64) -> (usize, usize) {
         1 => random.below(10) as usize,
         2 => random.below(5000) as usize,
         3 => random.below(60_000) as usize,
-        _ => random.below(if seed.is_multiple_of(64) { 6_000_000 } else { 200_000 }) as usize,
+        _ => random.below(if seed.is_multiple_of(64) {
+            6_000_000
+        } else {
+            200_000
+        }) as usize,
     };
     (size(), size())
 }
@@ -141,20 +147,32 @@ fn thousands_of_connections_carry_every_byte() {
         })
         .collect();
     threads.into_iter().for_each(|it| it.join().unwrap());
-    eventually("the servers' verdicts", || good.load(Relaxed) == CONNECTIONS as usize);
+    eventually("the servers' verdicts", || {
+        good.load(Relaxed) == CONNECTIONS as usize
+    });
     eventually("everything closed", || mesh.proxy.count() == 0);
     let records = mesh.records(2 * CONNECTIONS as usize);
-    let bad: Vec<_> = records.iter().filter(|it| it.error.is_some() || it.flag != Flag::None).collect();
+    let bad: Vec<_> = records
+        .iter()
+        .filter(|it| it.error.is_some() || it.flag != Flag::None)
+        .collect();
     assert!(bad.is_empty(), "{:?}", bad.first());
     for direction in [Direction::Inbound, Direction::Outbound] {
         let of = |it: &&weft_proxy::Record| it.connection.direction == direction;
         let sent: u64 = records.iter().filter(of).map(|it| it.sent).sum();
         let received: u64 = records.iter().filter(of).map(|it| it.received).sum();
-        let expected = |pick: fn((usize, usize)) -> usize| (0..CONNECTIONS).map(|it| pick(sizes(it)) as u64).sum::<u64>();
+        let expected = |pick: fn((usize, usize)) -> usize| {
+            (0..CONNECTIONS)
+                .map(|it| pick(sizes(it)) as u64)
+                .sum::<u64>()
+        };
         assert_eq!(sent, expected(|it| it.0) + 8 * CONNECTIONS, "{direction:?}");
         assert_eq!(received, expected(|it| it.1), "{direction:?}");
     }
-    assert!(mesh.world.shown.lock().unwrap().is_empty(), "what is shown is taken back");
+    assert!(
+        mesh.world.shown.lock().unwrap().is_empty(),
+        "what is shown is taken back"
+    );
 }
 
 #[test]
@@ -169,7 +187,11 @@ fn plain_connections_carry_every_byte() {
         exchange(stream, seed, up, down);
     }
     eventually("the servers' verdicts", || good.load(Relaxed) == 200);
-    assert!(mesh.records(200).iter().all(|it| it.error.is_none() && it.connection.hbone.is_none()));
+    assert!(
+        mesh.records(200)
+            .iter()
+            .all(|it| it.error.is_none() && it.connection.hbone.is_none())
+    );
 }
 
 #[test]
@@ -208,14 +230,19 @@ fn a_reset_reaches_the_other_side_as_a_reset() {
     let (sender, seen) = std::sync::mpsc::channel();
     let mesh = Mesh::new(settings(1)).to(serve(move |mut stream| {
         let mut bytes = Vec::new();
-        sender.send(stream.read_to_end(&mut bytes).map_err(|it| it.kind())).unwrap();
+        sender
+            .send(stream.read_to_end(&mut bytes).map_err(|it| it.kind()))
+            .unwrap();
     }));
     let mut stream = mesh.dial();
     stream.write_all(b"half a mess").unwrap();
     eventually("the tunnel", || mesh.world.opened.load(Relaxed) == 2);
     reset(&stream);
     drop(stream);
-    assert_eq!(seen.recv_timeout(Duration::from_secs(5)).unwrap(), Err(ErrorKind::ConnectionReset));
+    assert_eq!(
+        seen.recv_timeout(Duration::from_secs(5)).unwrap(),
+        Err(ErrorKind::ConnectionReset)
+    );
 
     // By the server.
     let mesh = mesh.to(serve(|mut stream| {

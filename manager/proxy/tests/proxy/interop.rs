@@ -17,18 +17,32 @@ use weft_proxy::Credentials;
 use crate::support::{Mesh, echo, id, settings};
 
 fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap()
 }
 
-pub async fn tls(mesh: &Mesh, name: &str) -> tokio_rustls::client::TlsStream<TcpStream> {
+pub(crate) async fn tls(mesh: &Mesh, name: &str) -> tokio_rustls::client::TlsStream<TcpStream> {
     let config = mesh.ca.client(&id(name), &[id("server")]).unwrap();
     let stream = TcpStream::connect(mesh.hbone()).await.unwrap();
     let address = ServerName::IpAddress(std::net::IpAddr::from([0, 0, 0, 0]).into());
-    TlsConnector::from(config).connect(address, stream).await.unwrap()
+    TlsConnector::from(config)
+        .connect(address, stream)
+        .await
+        .unwrap()
 }
 
-async fn connect(sender: &mut client::SendRequest<Bytes>, authority: &str) -> (StatusCode, SendStream<Bytes>, RecvStream) {
-    let request = Request::builder().method(Method::CONNECT).uri(authority).body(()).unwrap();
+async fn connect(
+    sender: &mut client::SendRequest<Bytes>,
+    authority: &str,
+) -> (StatusCode, SendStream<Bytes>, RecvStream) {
+    let request = Request::builder()
+        .method(Method::CONNECT)
+        .uri(authority)
+        .body(())
+        .unwrap();
     let (response, sending) = sender.send_request(request, false).unwrap();
     let response = response.await.unwrap();
     (response.status(), sending, response.into_body())
@@ -37,8 +51,13 @@ async fn connect(sender: &mut client::SendRequest<Bytes>, authority: &str) -> (S
 async fn send(sending: &mut SendStream<Bytes>, mut bytes: Bytes) {
     while !bytes.is_empty() {
         sending.reserve_capacity(bytes.len());
-        let room = std::future::poll_fn(|cx| sending.poll_capacity(cx)).await.unwrap().unwrap();
-        sending.send_data(bytes.split_to(room.min(bytes.len())), false).unwrap();
+        let room = std::future::poll_fn(|cx| sending.poll_capacity(cx))
+            .await
+            .unwrap()
+            .unwrap();
+        sending
+            .send_data(bytes.split_to(room.min(bytes.len())), false)
+            .unwrap();
     }
 }
 
@@ -46,14 +65,20 @@ async fn receive(mut receiving: RecvStream) -> Vec<u8> {
     let mut all = Vec::new();
     while let Some(bytes) = receiving.data().await {
         let bytes = bytes.unwrap();
-        receiving.flow_control().release_capacity(bytes.len()).unwrap();
+        receiving
+            .flow_control()
+            .release_capacity(bytes.len())
+            .unwrap();
         all.extend_from_slice(&bytes);
     }
     all
 }
 
 fn pattern(length: usize) -> Bytes {
-    (0..length).map(|it| (it / 3 % 251) as u8).collect::<Vec<_>>().into()
+    (0..length)
+        .map(|it| (it / 3 % 251) as u8)
+        .collect::<Vec<_>>()
+        .into()
 }
 
 /// As ztunnel sets itself up: frames of a megabyte, windows of several.
@@ -72,7 +97,10 @@ fn serves_a_client_of_the_h2_crate() {
     let address = echo();
     let mesh = Mesh::new(settings(1)).to(address);
     runtime().block_on(async {
-        let (mut sender, connection) = builder().handshake(tls(&mesh, "client").await).await.unwrap();
+        let (mut sender, connection) = builder()
+            .handshake(tls(&mesh, "client").await)
+            .await
+            .unwrap();
         let driver = tokio::spawn(connection);
         let mut tunnels = Vec::new();
         for index in 0..20 {
@@ -90,9 +118,16 @@ fn serves_a_client_of_the_h2_crate() {
             tunnel.await.unwrap();
         }
         for (authority, expected) in [("10.0.0.1", 400), ("shop:80", 400), ("127.0.0.1:1", 503)] {
-            assert_eq!(connect(&mut sender, authority).await.0, expected, "{authority}");
+            assert_eq!(
+                connect(&mut sender, authority).await.0,
+                expected,
+                "{authority}"
+            );
         }
-        let get = Request::builder().uri("https://127.0.0.1:80/").body(()).unwrap();
+        let get = Request::builder()
+            .uri("https://127.0.0.1:80/")
+            .body(())
+            .unwrap();
         let (response, _) = sender.send_request(get, true).unwrap();
         assert_eq!(response.await.unwrap().status(), 400);
         *mesh.world.denied.lock().unwrap() = Some("policy".into());
@@ -107,11 +142,16 @@ fn a_tunnel_reset_by_the_h2_crate_resets_the_application() {
     let (sender, seen) = std::sync::mpsc::channel();
     let address = crate::support::serve(move |mut stream| {
         let mut bytes = Vec::new();
-        sender.send(stream.read_to_end(&mut bytes).map_err(|it| it.kind())).unwrap();
+        sender
+            .send(stream.read_to_end(&mut bytes).map_err(|it| it.kind()))
+            .unwrap();
     });
     let mesh = Mesh::new(settings(1)).to(address);
     runtime().block_on(async {
-        let (mut sender, connection) = builder().handshake(tls(&mesh, "client").await).await.unwrap();
+        let (mut sender, connection) = builder()
+            .handshake(tls(&mesh, "client").await)
+            .await
+            .unwrap();
         tokio::spawn(connection);
         let (_, mut sending, _receiving) = connect(&mut sender, &address.to_string()).await;
         sending.send_data(pattern(10), false).unwrap();
@@ -134,11 +174,15 @@ async fn peer(mesh: &Mesh, tunnels_each: usize) -> SocketAddr {
             tokio::spawn(async move {
                 let stream = acceptor.accept(stream).await.unwrap();
                 let mut builder = server::Builder::new();
-                builder.initial_window_size(100_000).max_concurrent_streams(10);
+                builder
+                    .initial_window_size(100_000)
+                    .max_concurrent_streams(10);
                 let mut connection = builder.handshake::<_, Bytes>(stream).await.unwrap();
                 let mut count = 0;
                 while let Some(request) = connection.accept().await {
-                    let Ok((request, mut respond)) = request else { return };
+                    let Ok((request, mut respond)) = request else {
+                        return;
+                    };
                     count += 1;
                     if count == tunnels_each {
                         connection.graceful_shutdown();
@@ -149,7 +193,10 @@ async fn peer(mesh: &Mesh, tunnels_each: usize) -> SocketAddr {
                         let mut receiving = request.into_body();
                         let mut sending = respond.send_response(Response::new(()), false).unwrap();
                         while let Some(Ok(bytes)) = receiving.data().await {
-                            receiving.flow_control().release_capacity(bytes.len()).unwrap();
+                            receiving
+                                .flow_control()
+                                .release_capacity(bytes.len())
+                                .unwrap();
                             send(&mut sending, bytes).await;
                         }
                         sending.send_data(Bytes::new(), true).ok();

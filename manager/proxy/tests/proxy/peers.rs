@@ -18,7 +18,9 @@ fn raw(mesh: &Mesh) -> Tls {
     let config = mesh.ca.client(&id("client"), &[id("server")]).unwrap();
     let name = ServerName::IpAddress(std::net::IpAddr::from([0, 0, 0, 0]).into());
     let stream = TcpStream::connect(mesh.hbone()).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
     StreamOwned::new(ClientConnection::new(config, name).unwrap(), stream)
 }
 
@@ -31,7 +33,11 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 }
 
 fn preface() -> Vec<u8> {
-    [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &frame(4, 0, 0, &[])].concat()
+    [
+        &b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..],
+        &frame(4, 0, 0, &[]),
+    ]
+    .concat()
 }
 
 fn request(stream: u32, authority: &str) -> Vec<u8> {
@@ -74,7 +80,15 @@ fn floods_and_breaches_end_the_connection_and_nothing_else() {
     let mesh = Mesh::new(settings(1)).to(address);
     let to = address.to_string();
     let resets = |count: u32| -> Vec<u8> {
-        (0..count).flat_map(|it| [request(2 * it + 1, &to), frame(3, 0, 2 * it + 1, &[0, 0, 0, 8])].concat()).collect()
+        (0..count)
+            .flat_map(|it| {
+                [
+                    request(2 * it + 1, &to),
+                    frame(3, 0, 2 * it + 1, &[0, 0, 0, 8]),
+                ]
+                .concat()
+            })
+            .collect()
     };
     let open = request(1, &to);
     let cases: [(&str, Vec<u8>, u32); 12] = [
@@ -82,11 +96,27 @@ fn floods_and_breaches_end_the_connection_and_nothing_else() {
         ("SETTINGS", frame(4, 0, 0, &[]).repeat(5000), CALM),
         ("PRIORITY", frame(2, 0, 1, &[0; 5]).repeat(5000), CALM),
         ("unknown frames", frame(77, 0, 0, &[]).repeat(5000), CALM),
-        ("empty DATA", [open.clone(), frame(0, 0, 1, &[]).repeat(5000)].concat(), CALM),
+        (
+            "empty DATA",
+            [open.clone(), frame(0, 0, 1, &[]).repeat(5000)].concat(),
+            CALM,
+        ),
         ("requests taken back", resets(5000), CALM),
-        ("a large block", [frame(1, 0, 1, &[0; 16_000]), frame(9, 0, 1, &[0; 16_000])].concat(), CALM),
-        ("CONTINUATION", [frame(1, 0, 1, &[]), frame(9, 0, 1, &[]).repeat(5000)].concat(), CALM),
-        ("windows", [frame(8, 0, 0, &[0x7f, 255, 255, 255])].concat(), FLOW_CONTROL),
+        (
+            "a large block",
+            [frame(1, 0, 1, &[0; 16_000]), frame(9, 0, 1, &[0; 16_000])].concat(),
+            CALM,
+        ),
+        (
+            "CONTINUATION",
+            [frame(1, 0, 1, &[]), frame(9, 0, 1, &[]).repeat(5000)].concat(),
+            CALM,
+        ),
+        (
+            "windows",
+            [frame(8, 0, 0, &[0x7f, 255, 255, 255])].concat(),
+            FLOW_CONTROL,
+        ),
         ("a broken block", frame(1, 4, 1, &[0x80]), COMPRESSION),
         ("a stream of ours", request(2, &to), PROTOCOL),
         ("DATA on an idle stream", frame(0, 0, 9, &[1]), PROTOCOL),
@@ -138,12 +168,17 @@ fn a_stream_beyond_its_window_is_reset_and_others_go_on() {
 
 #[test]
 fn somebody_slow_is_not_waited_for() {
-    let settings = Settings { handshake_timeout: Duration::from_secs(1), ..settings(1) };
+    let settings = Settings {
+        handshake_timeout: Duration::from_secs(1),
+        ..settings(1)
+    };
     let mesh = Mesh::new(settings).to(echo());
     let begun = Instant::now();
     // No TLS at all; and TLS, but no HTTP/2.
     let mut silent = TcpStream::connect(mesh.hbone()).unwrap();
-    silent.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    silent
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
     let mut half = raw(&mesh);
     half.flush().unwrap();
     assert_eq!(silent.read(&mut [0]).unwrap_or(0), 0);
@@ -165,7 +200,10 @@ fn what_is_not_tls_gets_nothing() {
 
 #[test]
 fn idle_connections_between_proxies_are_closed() {
-    let settings = Settings { idle_timeout: Duration::from_secs(1), ..settings(1) };
+    let settings = Settings {
+        idle_timeout: Duration::from_secs(1),
+        ..settings(1)
+    };
     let mesh = Mesh::new(settings).to(echo());
     let mut tls = raw(&mesh);
     tls.write_all(&preface()).unwrap();

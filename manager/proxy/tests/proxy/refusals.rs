@@ -18,7 +18,10 @@ fn refused(mesh: &Mesh) {
 }
 
 fn of(records: &[Record], direction: Direction) -> &Record {
-    records.iter().find(|it| it.connection.direction == direction).unwrap()
+    records
+        .iter()
+        .find(|it| it.connection.direction == direction)
+        .unwrap()
 }
 
 #[test]
@@ -29,12 +32,21 @@ fn policy_denies_with_401_and_names_what_decided() {
     let records = mesh.records(2);
     let inbound = of(&records, Direction::Inbound);
     assert_eq!(inbound.flag, Flag::Denied);
-    assert_eq!(inbound.error.as_deref(), Some("denied by policy default/strict rule 2"));
+    assert_eq!(
+        inbound.error.as_deref(),
+        Some("denied by policy default/strict rule 2")
+    );
     assert_eq!(inbound.connection.source_identity, Some(id("client")));
     let outbound = of(&records, Direction::Outbound);
-    assert_eq!(outbound.error.as_deref(), Some("the peer's proxy answered CONNECT with 401"));
+    assert_eq!(
+        outbound.error.as_deref(),
+        Some("the peer's proxy answered CONNECT with 401")
+    );
     assert_eq!(outbound.flag, Flag::Denied);
-    assert_eq!((outbound.connection.service, outbound.connection.backend), (7, 9));
+    assert_eq!(
+        (outbound.connection.service, outbound.connection.backend),
+        (7, 9)
+    );
 }
 
 #[test]
@@ -44,16 +56,25 @@ fn an_address_of_somebody_else_is_a_bad_request() {
     mesh.world.foreign.lock().unwrap().insert(address.ip());
     refused(&mesh);
     let records = mesh.records(2);
-    assert_eq!(of(&records, Direction::Outbound).error.as_deref(), Some("the peer's proxy answered CONNECT with 400"));
+    assert_eq!(
+        of(&records, Direction::Outbound).error.as_deref(),
+        Some("the peer's proxy answered CONNECT with 400")
+    );
 }
 
 #[test]
 fn an_application_that_does_not_listen_is_503() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let free = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
     let mesh = Mesh::new(settings(1)).to(free);
     refused(&mesh);
     let records = mesh.records(2);
-    assert_eq!(of(&records, Direction::Outbound).error.as_deref(), Some("the peer's proxy answered CONNECT with 503"));
+    assert_eq!(
+        of(&records, Direction::Outbound).error.as_deref(),
+        Some("the peer's proxy answered CONNECT with 503")
+    );
     assert_eq!(of(&records, Direction::Inbound).flag, Flag::Connect);
     assert!(mesh.world.shown.lock().unwrap().is_empty());
 }
@@ -89,7 +110,13 @@ fn without_a_certificate_nothing_goes_out() {
     refused(&mesh);
     let records = mesh.records(1);
     assert_eq!(records[0].flag, Flag::Identity);
-    assert!(records[0].error.as_deref().unwrap().contains("no certificate for spiffe://cluster.local"));
+    assert!(
+        records[0]
+            .error
+            .as_deref()
+            .unwrap()
+            .contains("no certificate for spiffe://cluster.local")
+    );
 }
 
 #[test]
@@ -104,7 +131,13 @@ fn an_endpoint_without_a_way_is_reset() {
     let mesh = Mesh::new(settings(1)).to(echo());
     *mesh.world.upstream.lock().unwrap() = None;
     refused(&mesh);
-    assert!(mesh.records(1)[0].error.as_deref().unwrap().starts_with("no way to 127.0.0.1"));
+    assert!(
+        mesh.records(1)[0]
+            .error
+            .as_deref()
+            .unwrap()
+            .starts_with("no way to 127.0.0.1")
+    );
 }
 
 #[test]
@@ -121,7 +154,11 @@ fn many_connections_to_a_dead_peer_fail_together() {
         assert!(stream.read(&mut [0]).is_err());
     }
     // One attempt while they waited, and at most one by somebody who came after it began.
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        begun.elapsed()
+    );
 }
 
 #[test]
@@ -157,15 +194,24 @@ fn a_workload_that_leaves_takes_its_connections_along() {
         let result = stream.read(&mut [0]).map_err(|it| it.kind());
         assert_eq!(result, Err(ErrorKind::ConnectionReset), "{key}");
         eventually("everything closed", || mesh.proxy.count() == 0);
-        let port = if key == CLIENT { mesh.client.outbound_port } else { mesh.server.inbound_port };
-        eventually("nobody listens", || std::net::TcpStream::connect(("127.0.0.1", port)).is_err());
+        let port = if key == CLIENT {
+            mesh.client.outbound_port
+        } else {
+            mesh.server.inbound_port
+        };
+        eventually("nobody listens", || {
+            std::net::TcpStream::connect(("127.0.0.1", port)).is_err()
+        });
         mesh.proxy.add(workload(key, "again")).unwrap();
     }
 }
 
 #[test]
 fn draining_lets_tunnels_finish_and_takes_no_more() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let mesh = Mesh::new(settings(2)).to(echo());
     let mut stream = mesh.dial();
     stream.write_all(b"x").unwrap();
@@ -180,7 +226,11 @@ fn draining_lets_tunnels_finish_and_takes_no_more() {
     });
     let begun = Instant::now();
     runtime.block_on(mesh.proxy.drain());
-    assert!((400..5000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
+    assert!(
+        (400..5000).contains(&begun.elapsed().as_millis()),
+        "{:?}",
+        begun.elapsed()
+    );
     finishing.join().unwrap();
     assert!(std::net::TcpStream::connect(("127.0.0.1", mesh.client.outbound_port)).is_err());
     assert!(mesh.records(2).iter().all(|it| it.error.is_none()));
@@ -188,7 +238,10 @@ fn draining_lets_tunnels_finish_and_takes_no_more() {
 
 #[test]
 fn draining_ends_what_does_not_finish() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let mut settings = settings(1);
     settings.drain_timeout = Duration::from_millis(200);
     let mesh = Mesh::new(settings).to(echo());

@@ -17,18 +17,20 @@ use weft_identity::{
     Authority, Csr, Serial, SigningRequest, SpiffeId, Svid, TrustBundle, TrustDomains, TrustPolicy,
 };
 use weft_proxy::{
-    Captured, Connection, Credentials, Kernel, Listening, Observer, Policy, Proxy, Record, Settings, Upstream,
-    Verdict, Workload,
+    Captured, Connection, Credentials, Kernel, Listening, Observer, Policy, Proxy, Record,
+    Settings, Upstream, Verdict, Workload,
 };
 
-pub const CLIENT: u64 = 1;
-pub const SERVER: u64 = 2;
+pub(crate) const CLIENT: u64 = 1;
+pub(crate) const SERVER: u64 = 2;
 
-pub fn id(name: &str) -> SpiffeId {
-    format!("spiffe://cluster.local/ns/default/sa/{name}").parse().unwrap()
+pub(crate) fn id(name: &str) -> SpiffeId {
+    format!("spiffe://cluster.local/ns/default/sa/{name}")
+        .parse()
+        .unwrap()
 }
 
-pub struct Ca {
+pub(crate) struct Ca {
     authority: Authority,
     trust: TrustPolicy,
     servers: Mutex<HashMap<SpiffeId, Arc<ServerConfig>>>,
@@ -42,11 +44,14 @@ fn serial() -> Serial {
 }
 
 impl Ca {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let day = Duration::from_secs(86_400);
-        let authority = Authority::create("cluster.local", day, SystemTime::now(), serial()).unwrap();
+        let authority =
+            Authority::create("cluster.local", day, SystemTime::now(), serial()).unwrap();
         let mut bundle = TrustBundle::new();
-        bundle.add("cluster.local", authority.roots()[0].clone()).unwrap();
+        bundle
+            .add("cluster.local", authority.roots()[0].clone())
+            .unwrap();
         let domains = TrustDomains::new("cluster.local", []).unwrap();
         let trust = TrustPolicy::new(bundle.into(), domains.into(), Arc::new(DefaultTimeProvider));
         Self {
@@ -64,13 +69,16 @@ impl Ca {
             let csr = Csr::generate(identity).unwrap();
             let request = SigningRequest::from_der(csr.der()).unwrap();
             let (ttl, now) = (Duration::from_secs(3600), SystemTime::now());
-            let chain = self.authority.sign(&request, identity, ttl, now, serial()).unwrap();
+            let chain = self
+                .authority
+                .sign(&request, identity, ttl, now, serial())
+                .unwrap();
             Arc::new(Svid::new(chain, csr.into_key()).unwrap())
         });
         made.clone()
     }
 
-    pub fn lose(&self, identity: SpiffeId) {
+    pub(crate) fn lose(&self, identity: SpiffeId) {
         self.missing.lock().unwrap().insert(identity);
     }
 }
@@ -80,7 +88,8 @@ impl Credentials for Ca {
         let svid = self.svid(identity);
         let mut servers = self.servers.lock().unwrap();
         let made = servers.entry(identity.clone()).or_insert_with(|| {
-            let mut config = ServerConfig::clone(&weft_identity::server_config(&svid, &self.trust).unwrap());
+            let mut config =
+                ServerConfig::clone(&weft_identity::server_config(&svid, &self.trust).unwrap());
             config.enable_secret_extraction = true;
             Arc::new(config)
         });
@@ -91,22 +100,23 @@ impl Credentials for Ca {
         if self.missing.lock().unwrap().contains(identity) {
             return None;
         }
-        let config = weft_identity::client_config(&self.svid(identity), &self.trust, expected.into());
+        let config =
+            weft_identity::client_config(&self.svid(identity), &self.trust, expected.into());
         Some(config.unwrap())
     }
 }
 
 /// What the kernel and policy would say.
 #[derive(Default)]
-pub struct World {
-    pub captured: Mutex<HashMap<u64, Captured>>,
-    pub upstream: Mutex<Option<Upstream>>,
-    pub denied: Mutex<Option<Arc<str>>>,
-    pub foreign: Mutex<HashSet<IpAddr>>,
-    pub shown: Mutex<HashMap<SocketAddr, SocketAddr>>,
-    pub owned: AtomicUsize,
-    pub records: Mutex<Vec<Record>>,
-    pub opened: AtomicUsize,
+pub(crate) struct World {
+    pub(crate) captured: Mutex<HashMap<u64, Captured>>,
+    pub(crate) upstream: Mutex<Option<Upstream>>,
+    pub(crate) denied: Mutex<Option<Arc<str>>>,
+    pub(crate) foreign: Mutex<HashSet<IpAddr>>,
+    pub(crate) shown: Mutex<HashMap<SocketAddr, SocketAddr>>,
+    pub(crate) owned: AtomicUsize,
+    pub(crate) records: Mutex<Vec<Record>>,
+    pub(crate) opened: AtomicUsize,
 }
 
 impl Kernel for World {
@@ -131,7 +141,11 @@ impl Kernel for World {
 
 impl Policy for World {
     fn authorize(&self, _: u64, _: &SpiffeId, _: SocketAddr, _: SocketAddr) -> Verdict {
-        self.denied.lock().unwrap().clone().map_or(Verdict::Allow, Verdict::Deny)
+        self.denied
+            .lock()
+            .unwrap()
+            .clone()
+            .map_or(Verdict::Allow, Verdict::Deny)
     }
 
     fn route(&self, _: u64, _: &Captured) -> Option<Upstream> {
@@ -153,19 +167,19 @@ impl Observer for World {
     }
 }
 
-pub struct Mesh {
-    pub proxy: Proxy,
-    pub world: Arc<World>,
-    pub ca: Arc<Ca>,
-    pub client: Listening,
-    pub server: Listening,
+pub(crate) struct Mesh {
+    pub(crate) proxy: Proxy,
+    pub(crate) world: Arc<World>,
+    pub(crate) ca: Arc<Ca>,
+    pub(crate) client: Listening,
+    pub(crate) server: Listening,
 }
 
-pub fn netns() -> OwnedFd {
+pub(crate) fn netns() -> OwnedFd {
     std::fs::File::open("/proc/self/ns/net").unwrap().into()
 }
 
-pub fn workload(key: u64, name: &str) -> Workload {
+pub(crate) fn workload(key: u64, name: &str) -> Workload {
     Workload {
         key,
         identity: id(name),
@@ -176,7 +190,7 @@ pub fn workload(key: u64, name: &str) -> Workload {
     }
 }
 
-pub fn settings(threads: usize) -> Settings {
+pub(crate) fn settings(threads: usize) -> Settings {
     Settings {
         threads,
         outbound_port: 0,
@@ -187,47 +201,69 @@ pub fn settings(threads: usize) -> Settings {
 }
 
 impl Mesh {
-    pub fn new(settings: Settings) -> Self {
+    pub(crate) fn new(settings: Settings) -> Self {
         let (world, ca) = (Arc::new(World::default()), Arc::new(Ca::new()));
-        let proxy = Proxy::start(settings, world.clone(), world.clone(), ca.clone(), world.clone()).unwrap();
+        let proxy = Proxy::start(
+            settings,
+            world.clone(),
+            world.clone(),
+            ca.clone(),
+            world.clone(),
+        )
+        .unwrap();
         let client = proxy.add(workload(CLIENT, "client")).unwrap();
         let server = proxy.add(workload(SERVER, "server")).unwrap();
-        let mesh = Self { proxy, world, ca, client, server };
+        let mesh = Self {
+            proxy,
+            world,
+            ca,
+            client,
+            server,
+        };
         mesh.reach(mesh.hbone(), &["server"]);
         mesh
     }
 
     /// Everything the client dials goes to this application.
-    pub fn to(self, application: SocketAddr) -> Self {
-        let captured = Captured { dialled: "10.96.0.1:80".parse().unwrap(), endpoint: application, service: 7, backend: 9 };
+    pub(crate) fn to(self, application: SocketAddr) -> Self {
+        let captured = Captured {
+            dialled: "10.96.0.1:80".parse().unwrap(),
+            endpoint: application,
+            service: 7,
+            backend: 9,
+        };
         self.world.captured.lock().unwrap().insert(CLIENT, captured);
         self
     }
 
-    pub fn reach(&self, proxy: SocketAddr, expected: &[&str]) {
+    pub(crate) fn reach(&self, proxy: SocketAddr, expected: &[&str]) {
         let expected = expected.iter().map(|it| id(it)).collect();
         *self.world.upstream.lock().unwrap() = Some(Upstream::Hbone { proxy, expected });
     }
 
-    pub fn hbone(&self) -> SocketAddr {
+    pub(crate) fn hbone(&self) -> SocketAddr {
         ([127, 0, 0, 1], self.server.inbound_port).into()
     }
 
-    pub fn dial(&self) -> TcpStream {
+    pub(crate) fn dial(&self) -> TcpStream {
         let stream = TcpStream::connect(("127.0.0.1", self.client.outbound_port)).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
         stream.set_nodelay(true).unwrap();
         stream
     }
 
     /// Waits until so many records are there.
-    pub fn records(&self, count: usize) -> Vec<Record> {
-        eventually("records", || self.world.records.lock().unwrap().len() >= count);
+    pub(crate) fn records(&self, count: usize) -> Vec<Record> {
+        eventually("records", || {
+            self.world.records.lock().unwrap().len() >= count
+        });
         self.world.records.lock().unwrap().clone()
     }
 }
 
-pub fn eventually(what: &str, mut is: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, mut is: impl FnMut() -> bool) {
     for _ in 0..1000 {
         if is() {
             return;
@@ -238,20 +274,23 @@ pub fn eventually(what: &str, mut is: impl FnMut() -> bool) {
 }
 
 /// A server with a thread per connection, for as long as the test runs.
-pub fn serve(handle: impl Fn(TcpStream) + Send + Sync + 'static) -> SocketAddr {
+pub(crate) fn serve(handle: impl Fn(TcpStream) + Send + Sync + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let handle = Arc::new(handle);
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let handle = handle.clone();
-            std::thread::Builder::new().stack_size(256 * 1024).spawn(move || handle(stream)).unwrap();
+            std::thread::Builder::new()
+                .stack_size(256 * 1024)
+                .spawn(move || handle(stream))
+                .unwrap();
         }
     });
     address
 }
 
-pub fn echo() -> SocketAddr {
+pub(crate) fn echo() -> SocketAddr {
     serve(|mut stream| {
         let mut buffer = [0; 65_536];
         while let Ok(count @ 1..) = stream.read(&mut buffer) {

@@ -78,21 +78,57 @@ fn breaches_end_the_connection_with_the_right_code() {
         ("DATA on stream 0", frame(0, 0, 0, b""), Code::PROTOCOL),
         ("HEADERS on stream 0", frame(1, 4, 0, b""), Code::PROTOCOL),
         ("SETTINGS on a stream", frame(4, 0, 1, b""), Code::PROTOCOL),
-        ("SETTINGS of odd size", frame(4, 0, 0, b"a"), Code::FRAME_SIZE),
-        ("an ack with content", frame(4, 1, 0, &[0; 6]), Code::FRAME_SIZE),
-        ("push set to two", frame(4, 0, 0, &[0, 2, 0, 0, 0, 2]), Code::PROTOCOL),
-        ("a huge window", frame(4, 0, 0, &[0, 4, 255, 0, 0, 0]), Code::FLOW_CONTROL),
-        ("a tiny frame size", frame(4, 0, 0, &[0, 5, 0, 0, 0, 9]), Code::PROTOCOL),
+        (
+            "SETTINGS of odd size",
+            frame(4, 0, 0, b"a"),
+            Code::FRAME_SIZE,
+        ),
+        (
+            "an ack with content",
+            frame(4, 1, 0, &[0; 6]),
+            Code::FRAME_SIZE,
+        ),
+        (
+            "push set to two",
+            frame(4, 0, 0, &[0, 2, 0, 0, 0, 2]),
+            Code::PROTOCOL,
+        ),
+        (
+            "a huge window",
+            frame(4, 0, 0, &[0, 4, 255, 0, 0, 0]),
+            Code::FLOW_CONTROL,
+        ),
+        (
+            "a tiny frame size",
+            frame(4, 0, 0, &[0, 5, 0, 0, 0, 9]),
+            Code::PROTOCOL,
+        ),
         ("PUSH_PROMISE", frame(5, 4, 1, &[0; 8]), Code::PROTOCOL),
         ("a short PING", frame(6, 0, 0, &[0; 7]), Code::FRAME_SIZE),
         ("a short GOAWAY", frame(7, 0, 0, &[0; 7]), Code::FRAME_SIZE),
         ("a window by zero", frame(8, 0, 0, &[0; 4]), Code::PROTOCOL),
         ("CONTINUATION alone", frame(9, 4, 1, b""), Code::PROTOCOL),
-        ("another frame inside", [open.clone(), frame(6, 0, 0, &[0; 8])].concat(), Code::PROTOCOL),
-        ("another stream inside", [open.clone(), frame(9, 4, 3, b"")].concat(), Code::PROTOCOL),
+        (
+            "another frame inside",
+            [open.clone(), frame(6, 0, 0, &[0; 8])].concat(),
+            Code::PROTOCOL,
+        ),
+        (
+            "another stream inside",
+            [open.clone(), frame(9, 4, 3, b"")].concat(),
+            Code::PROTOCOL,
+        ),
         ("too much padding", frame(0, 8, 1, &[9, 0]), Code::PROTOCOL),
-        ("too many pieces", [open, frame(9, 0, 1, b"").repeat(16)].concat(), Code::ENHANCE_YOUR_CALM),
-        ("a frame too large", head((1 << 20) + 1, 0, 0, 1).to_vec(), Code::FRAME_SIZE),
+        (
+            "too many pieces",
+            [open, frame(9, 0, 1, b"").repeat(16)].concat(),
+            Code::ENHANCE_YOUR_CALM,
+        ),
+        (
+            "a frame too large",
+            head((1 << 20) + 1, 0, 0, 1).to_vec(),
+            Code::FRAME_SIZE,
+        ),
     ];
     for (what, bytes, code) in cases {
         assert_eq!(read(&bytes).map_err(|it| it.code), Err(code), "{what}");
@@ -102,8 +138,14 @@ fn breaches_end_the_connection_with_the_right_code() {
 #[test]
 fn a_breach_of_one_stream_leaves_the_others() {
     let window = frame(kind::WINDOW_UPDATE, 0, 5, &[0; 4]);
-    assert_eq!(read(&window).unwrap(), ["Broken { stream: 5, code: Code(1) }"]);
+    assert_eq!(
+        read(&window).unwrap(),
+        ["Broken { stream: 5, code: Code(1) }"]
+    );
     let priority = frame(kind::PRIORITY, 0, 5, &[0; 4]);
-    assert_eq!(read(&priority).unwrap(), ["Broken { stream: 5, code: Code(6) }"]);
+    assert_eq!(
+        read(&priority).unwrap(),
+        ["Broken { stream: 5, code: Code(6) }"]
+    );
     assert_eq!(read(&frame(99, 0, 5, &[0; 4])).unwrap(), ["Ignored"]);
 }
