@@ -128,7 +128,9 @@ async fn drive<S: Side>(socket: &Socket, mut side: S) -> Result<Established, Err
             Ok(true) => break,
             Ok(false) => {}
             Err(error) => {
-                // The peer learns why from an alert, which rustls has ready by now.
+                // The peer learns why from an alert, which rustls has ready by now; it must not see the
+                // bytes again that it objected to.
+                bytes.incoming.clear();
                 step(&mut side, &mut bytes).ok();
                 socket.send(&bytes.outgoing).ok();
                 return Err(error.into());

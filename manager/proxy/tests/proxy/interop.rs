@@ -24,7 +24,7 @@ fn runtime() -> tokio::runtime::Runtime {
         .unwrap()
 }
 
-pub async fn tls(mesh: &Mesh, name: &str) -> tokio_rustls::client::TlsStream<TcpStream> {
+pub(crate) async fn tls(mesh: &Mesh, name: &str) -> tokio_rustls::client::TlsStream<TcpStream> {
     let config = mesh.ca.client(&id(name), &[id("server")]).unwrap();
     let stream = TcpStream::connect(mesh.hbone()).await.unwrap();
     let address = ServerName::IpAddress(std::net::IpAddr::from([0, 0, 0, 0]).into());

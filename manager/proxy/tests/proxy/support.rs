@@ -21,16 +21,16 @@ use weft_proxy::{
     Settings, Upstream, Verdict, Workload,
 };
 
-pub const CLIENT: u64 = 1;
-pub const SERVER: u64 = 2;
+pub(crate) const CLIENT: u64 = 1;
+pub(crate) const SERVER: u64 = 2;
 
-pub fn id(name: &str) -> SpiffeId {
+pub(crate) fn id(name: &str) -> SpiffeId {
     format!("spiffe://cluster.local/ns/default/sa/{name}")
         .parse()
         .unwrap()
 }
 
-pub struct Ca {
+pub(crate) struct Ca {
     authority: Authority,
     trust: TrustPolicy,
     servers: Mutex<HashMap<SpiffeId, Arc<ServerConfig>>>,
@@ -44,7 +44,7 @@ fn serial() -> Serial {
 }
 
 impl Ca {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let day = Duration::from_secs(86_400);
         let authority =
             Authority::create("cluster.local", day, SystemTime::now(), serial()).unwrap();
@@ -78,7 +78,7 @@ impl Ca {
         made.clone()
     }
 
-    pub fn lose(&self, identity: SpiffeId) {
+    pub(crate) fn lose(&self, identity: SpiffeId) {
         self.missing.lock().unwrap().insert(identity);
     }
 }
@@ -108,15 +108,15 @@ impl Credentials for Ca {
 
 /// What the kernel and policy would say.
 #[derive(Default)]
-pub struct World {
-    pub captured: Mutex<HashMap<u64, Captured>>,
-    pub upstream: Mutex<Option<Upstream>>,
-    pub denied: Mutex<Option<Arc<str>>>,
-    pub foreign: Mutex<HashSet<IpAddr>>,
-    pub shown: Mutex<HashMap<SocketAddr, SocketAddr>>,
-    pub owned: AtomicUsize,
-    pub records: Mutex<Vec<Record>>,
-    pub opened: AtomicUsize,
+pub(crate) struct World {
+    pub(crate) captured: Mutex<HashMap<u64, Captured>>,
+    pub(crate) upstream: Mutex<Option<Upstream>>,
+    pub(crate) denied: Mutex<Option<Arc<str>>>,
+    pub(crate) foreign: Mutex<HashSet<IpAddr>>,
+    pub(crate) shown: Mutex<HashMap<SocketAddr, SocketAddr>>,
+    pub(crate) owned: AtomicUsize,
+    pub(crate) records: Mutex<Vec<Record>>,
+    pub(crate) opened: AtomicUsize,
 }
 
 impl Kernel for World {
@@ -167,19 +167,19 @@ impl Observer for World {
     }
 }
 
-pub struct Mesh {
-    pub proxy: Proxy,
-    pub world: Arc<World>,
-    pub ca: Arc<Ca>,
-    pub client: Listening,
-    pub server: Listening,
+pub(crate) struct Mesh {
+    pub(crate) proxy: Proxy,
+    pub(crate) world: Arc<World>,
+    pub(crate) ca: Arc<Ca>,
+    pub(crate) client: Listening,
+    pub(crate) server: Listening,
 }
 
-pub fn netns() -> OwnedFd {
+pub(crate) fn netns() -> OwnedFd {
     std::fs::File::open("/proc/self/ns/net").unwrap().into()
 }
 
-pub fn workload(key: u64, name: &str) -> Workload {
+pub(crate) fn workload(key: u64, name: &str) -> Workload {
     Workload {
         key,
         identity: id(name),
@@ -190,7 +190,7 @@ pub fn workload(key: u64, name: &str) -> Workload {
     }
 }
 
-pub fn settings(threads: usize) -> Settings {
+pub(crate) fn settings(threads: usize) -> Settings {
     Settings {
         threads,
         outbound_port: 0,
@@ -201,7 +201,7 @@ pub fn settings(threads: usize) -> Settings {
 }
 
 impl Mesh {
-    pub fn new(settings: Settings) -> Self {
+    pub(crate) fn new(settings: Settings) -> Self {
         let (world, ca) = (Arc::new(World::default()), Arc::new(Ca::new()));
         let proxy = Proxy::start(
             settings,
@@ -225,7 +225,7 @@ impl Mesh {
     }
 
     /// Everything the client dials goes to this application.
-    pub fn to(self, application: SocketAddr) -> Self {
+    pub(crate) fn to(self, application: SocketAddr) -> Self {
         let captured = Captured {
             dialled: "10.96.0.1:80".parse().unwrap(),
             endpoint: application,
@@ -236,16 +236,16 @@ impl Mesh {
         self
     }
 
-    pub fn reach(&self, proxy: SocketAddr, expected: &[&str]) {
+    pub(crate) fn reach(&self, proxy: SocketAddr, expected: &[&str]) {
         let expected = expected.iter().map(|it| id(it)).collect();
         *self.world.upstream.lock().unwrap() = Some(Upstream::Hbone { proxy, expected });
     }
 
-    pub fn hbone(&self) -> SocketAddr {
+    pub(crate) fn hbone(&self) -> SocketAddr {
         ([127, 0, 0, 1], self.server.inbound_port).into()
     }
 
-    pub fn dial(&self) -> TcpStream {
+    pub(crate) fn dial(&self) -> TcpStream {
         let stream = TcpStream::connect(("127.0.0.1", self.client.outbound_port)).unwrap();
         stream
             .set_read_timeout(Some(Duration::from_secs(20)))
@@ -255,7 +255,7 @@ impl Mesh {
     }
 
     /// Waits until so many records are there.
-    pub fn records(&self, count: usize) -> Vec<Record> {
+    pub(crate) fn records(&self, count: usize) -> Vec<Record> {
         eventually("records", || {
             self.world.records.lock().unwrap().len() >= count
         });
@@ -263,7 +263,7 @@ impl Mesh {
     }
 }
 
-pub fn eventually(what: &str, mut is: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, mut is: impl FnMut() -> bool) {
     for _ in 0..1000 {
         if is() {
             return;
@@ -274,7 +274,7 @@ pub fn eventually(what: &str, mut is: impl FnMut() -> bool) {
 }
 
 /// A server with a thread per connection, for as long as the test runs.
-pub fn serve(handle: impl Fn(TcpStream) + Send + Sync + 'static) -> SocketAddr {
+pub(crate) fn serve(handle: impl Fn(TcpStream) + Send + Sync + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let handle = Arc::new(handle);
@@ -290,7 +290,7 @@ pub fn serve(handle: impl Fn(TcpStream) + Send + Sync + 'static) -> SocketAddr {
     address
 }
 
-pub fn echo() -> SocketAddr {
+pub(crate) fn echo() -> SocketAddr {
     serve(|mut stream| {
         let mut buffer = [0; 65_536];
         while let Ok(count @ 1..) = stream.read(&mut buffer) {
