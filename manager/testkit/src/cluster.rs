@@ -12,6 +12,7 @@ mod authority;
 mod pod;
 
 use std::{
+    fs,
     net::{Ipv4Addr, Ipv6Addr},
     path::Path,
     sync::Arc,
@@ -29,13 +30,21 @@ pub const NODES: usize = 2;
 /// The interface between the nodes, on either.
 pub const UPLINK: &str = "uplink";
 
+/// Where the certificate authority listens: an address of the first node that can be taken away
+/// without the rest.
+pub const AUTHORITY: Ipv4Addr = Ipv4Addr::new(10, 80, 0, 100);
+
 /// A cluster of two nodes with one policy. Dropping it removes everything, the meshes first.
 #[derive(Debug)]
 pub struct Cluster {
     meshes: [Option<Weft>; NODES],
     pods: Vec<Arc<Pod>>,
+    /// Names of those that are not enrolled.
+    strangers: Vec<String>,
     authority: Option<Authority>,
     policy: PolicyDirectory,
+    /// The second node's, when it has one of its own.
+    second: Option<PolicyDirectory>,
     nodes: [Node; NODES],
     rig: Rig,
 }
@@ -76,12 +85,15 @@ impl Cluster {
         rig.link(&one.namespace, UPLINK, &two.namespace, UPLINK)?;
         one.join(two)?;
         two.join(one)?;
+        one.namespace.address(UPLINK, &format!("{AUTHORITY}/32"))?;
         let policy = PolicyDirectory::new(rig.directory().join("policy"))?;
         Ok(Self {
             meshes: [None, None],
             pods: Vec::new(),
+            strangers: Vec::new(),
             authority: None,
             policy,
+            second: None,
             nodes,
             rig,
         })
@@ -92,9 +104,48 @@ impl Cluster {
         &self.nodes[index]
     }
 
-    /// The policy directory of both nodes.
+    /// The policy directory of both nodes, or of the first.
     pub fn policy(&self) -> &PolicyDirectory {
         &self.policy
+    }
+
+    /// Gives the second node a policy directory of its own, with what is in the common one. From
+    /// then on [`Self::write`] writes to both, and what is written to this one is seen by the
+    /// second node alone. Before its mesh is started.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn part_policies(&mut self) -> Result<()> {
+        let second = PolicyDirectory::new(self.rig.directory().join("policy-2"))?;
+        for entry in fs::read_dir(self.policy.path()).context("read the policy directory")? {
+            let path = entry.context("read the policy directory")?.path();
+            let name = path.file_name().unwrap_or_default();
+            second.write(&name.to_string_lossy(), &fs::read_to_string(&path)?)?;
+        }
+        self.second = Some(second);
+        Ok(())
+    }
+
+    /// Writes or replaces a policy file of both nodes.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn write(&self, name: &str, yaml: &str) -> Result<()> {
+        self.policies()
+            .try_for_each(|policy| policy.write(name, yaml))
+    }
+
+    /// Writes or replaces a policy file of the second node alone.
+    ///
+    /// # Errors
+    /// When it has no directory of its own, or the file system refuses.
+    pub fn write_second(&self, name: &str, yaml: &str) -> Result<()> {
+        let second = self.second.as_ref().context("the nodes have one policy")?;
+        second.write(name, yaml)
+    }
+
+    fn policies(&self) -> impl Iterator<Item = &PolicyDirectory> {
+        std::iter::once(&self.policy).chain(&self.second)
     }
 
     /// The rig below.
@@ -107,7 +158,7 @@ impl Cluster {
         &self.pods
     }
 
-    /// Makes a pod of a service account, the `NAMESPACE/NAME` of both given, on a node, and writes
+    /// Makes a pod `NAMESPACE/NAME` of a service account on a node, and writes
     /// its manifest. When its node's mesh runs already, it has to be enrolled.
     ///
     /// # Errors
@@ -124,9 +175,19 @@ impl Cluster {
     /// When `ip` or the file system refuses; when a pod is there.
     pub fn pod_at(&mut self, node: usize, last: u8, name: &str, account: &str) -> Result<Arc<Pod>> {
         let pod = Pod::make(&mut self.rig, &self.nodes[node], last, name, account)?;
-        self.policy.write(&pod.file(), &pod.yaml())?;
+        self.write(&pod.file(), &pod.yaml())?;
         let pod = Arc::new(pod);
         self.pods.push(Arc::clone(&pod));
+        Ok(pod)
+    }
+
+    /// Makes a pod that the mesh is not to enrol.
+    ///
+    /// # Errors
+    /// When `ip` or the file system refuses.
+    pub fn stranger(&mut self, node: usize, name: &str, account: &str) -> Result<Arc<Pod>> {
+        let pod = self.pod(node, name, account)?;
+        self.strangers.push(pod.name());
         Ok(pod)
     }
 
@@ -138,7 +199,8 @@ impl Cluster {
         self.pods.retain(|own| own.name() != pod.name());
         let node = &self.nodes[usize::from(pod.node() - 1)];
         node.namespace.ip(&["link", "del", &pod.port()])?;
-        self.policy.remove(&pod.file())
+        self.policies()
+            .try_for_each(|policy| policy.remove(&pod.file()))
     }
 
     /// Starts the mesh of both nodes, all pods enrolled, and waits until they are ready. The first
@@ -169,16 +231,21 @@ impl Cluster {
     pub fn options(&mut self, node: usize) -> Result<WeftOptions> {
         let authority = match self.authority.take() {
             Some(authority) => authority,
-            None => Authority::make(&self.rig, &self.nodes[0])?,
+            None => Authority::make(&self.rig, &[])?,
         };
         let place = self.nodes[node].outside();
-        let mut options = Weft::on(&self.rig, place, self.policy.path())?
+        let policy = match &self.second {
+            Some(second) if node > 0 => second,
+            _ => &self.policy,
+        };
+        let mut options = Weft::on(&self.rig, place, policy.path())?
             .node(&self.nodes[node].name())
             .cgroup(&self.nodes[node].cgroup);
         for argument in authority.arguments(node) {
             options = options.argument(&argument);
         }
-        for pod in self.pods.iter().filter(|pod| pod.is_on(node)) {
+        let enrolled = |pod: &&Arc<Pod>| pod.is_on(node) && !self.strangers.contains(&pod.name());
+        for pod in self.pods.iter().filter(enrolled) {
             options = options.argument("--workload").argument(&pod.claim());
         }
         self.authority = Some(authority);
@@ -205,6 +272,27 @@ impl Cluster {
     pub fn uninstall(&mut self, node: usize) -> Result<String> {
         let mesh = self.meshes[node].take().context("no mesh runs there")?;
         mesh.uninstall()
+    }
+
+    /// Makes the certificate authority with further arguments of `weft ca init`; without, the first
+    /// start does.
+    ///
+    /// # Errors
+    /// With what `weft ca init` said, when it fails.
+    pub fn init_authority(&mut self, arguments: &[&str]) -> Result<()> {
+        self.authority = Some(Authority::make(&self.rig, arguments)?);
+        Ok(())
+    }
+
+    /// Makes the certificate authority unreachable from the second node, or reachable again.
+    ///
+    /// # Errors
+    /// When `ip` refuses.
+    pub fn reach_authority(&self, reachable: bool) -> Result<()> {
+        let verb = if reachable { "add" } else { "del" };
+        let address = format!("{AUTHORITY}/32");
+        let first = &self.nodes[0].namespace;
+        first.ip(&["addr", verb, &address, "dev", UPLINK])
     }
 
     /// Where the certificate authority keeps its keys, once the mesh has been started.

@@ -17,12 +17,13 @@ use weft_testkit::{
 
 const SECOND: Duration = Duration::from_secs(1);
 
+#[expect(clippy::print_stdout, reason = "a skipped test says why")]
 fn cluster() -> Option<Cluster> {
     if let Some(reason) = skip_reason() {
         println!("skipped: {reason}");
         return None;
     }
-    Some(Cluster::new().unwrap())
+    Some(Cluster::new().expect("a cluster, as root"))
 }
 
 #[test]

@@ -3,12 +3,11 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
-use super::Node;
+use super::AUTHORITY;
 use crate::{Rig, weft};
 
 /// Port of the authority on the first node.
@@ -24,18 +23,10 @@ pub(super) struct Authority {
 }
 
 impl Authority {
-    pub(super) fn make(rig: &Rig, node: &Node) -> Result<Self> {
+    pub(super) fn make(rig: &Rig, arguments: &[&str]) -> Result<Self> {
         let directory = rig.directory().join("authority");
-        let output = Command::new(weft::binary()?)
-            .args(["ca", "init", "--dir"])
-            .arg(&directory)
-            .output()
-            .context("run weft ca init")?;
-        ensure!(
-            output.status.success(),
-            "weft ca init: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
+        let shown = directory.to_string_lossy();
+        weft::offline(&[&["ca", "init", "--dir", &shown], arguments].concat())?;
         let (tokens, token) = (
             rig.directory().join("ca-tokens"),
             rig.directory().join("ca-token"),
@@ -46,7 +37,7 @@ impl Authority {
             directory,
             tokens,
             token,
-            address: format!("{}:{PORT}", node.v4()),
+            address: format!("{AUTHORITY}:{PORT}"),
         })
     }
 
