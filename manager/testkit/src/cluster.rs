@@ -265,6 +265,11 @@ impl Cluster {
         self.meshes[node].as_mut().expect("the mesh was started")
     }
 
+    /// Process id of the mesh of a node, while it runs.
+    pub fn pid(&self, node: usize) -> Option<u32> {
+        self.meshes[node].as_ref().and_then(Weft::pid)
+    }
+
     /// Stops the mesh of a node, and takes it out of the kernel.
     ///
     /// # Errors
