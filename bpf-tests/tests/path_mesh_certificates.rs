@@ -14,10 +14,14 @@ use weft_testkit::{Load, cluster::Pod, manifest, server::Http, weft::offline};
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Life of a certificate in these tests.
-const TTL: &str = "8s";
+const TTL: &str = "10s";
 
 fn http(pod: &Pod) -> Http {
     Http::start(&pod.inside(), pod.at(PORT), pod.account()).unwrap()
+}
+
+fn short_lived(_node: usize, options: WeftOptions) -> WeftOptions {
+    options.argument("--cert-ttl").argument(TTL)
 }
 
 fn load(scene: &MeshScene, to: SocketAddr) -> Load {
@@ -31,8 +35,7 @@ fn certificates_rotate_under_load_without_a_failed_request() {
     let Some(mut scene) = MeshScene::or_skip() else {
         return;
     };
-    scene.cluster.init_authority(&["--ttl", TTL]).unwrap();
-    scene.start();
+    scene.start_with(short_lived);
     scene.strict();
     let _web = http(&scene.web);
     let before = certificate(&mut scene);
@@ -43,7 +46,7 @@ fn certificates_rotate_under_load_without_a_failed_request() {
     assert_eq!(outcome.failed, 0, "{outcome:?}");
     assert!(outcome.total() > 500, "{outcome:?}");
     let after = certificate(&mut scene);
-    assert!(before <= 8 && after > 0, "{before} {after}");
+    assert!(before <= 10 && after > 0, "{before} {after}");
 }
 
 /// Seconds that the server's certificate still has.
@@ -57,8 +60,7 @@ fn the_mesh_lives_on_while_the_authority_is_away_and_refuses_when_certificates_h
     let Some(mut scene) = MeshScene::or_skip() else {
         return;
     };
-    scene.cluster.init_authority(&["--ttl", TTL]).unwrap();
-    scene.start();
+    scene.start_with(short_lived);
     scene.strict();
     let web = http(&scene.web);
     let client = scene.client.inside();
@@ -149,14 +151,13 @@ fn a_root_is_replaced_under_load_with_both_in_force_meanwhile() {
     let Some(mut scene) = MeshScene::or_skip() else {
         return;
     };
-    scene.cluster.init_authority(&["--ttl", TTL]).unwrap();
-    scene.start();
+    scene.start_with(short_lived);
     scene.strict();
     let _web = http(&scene.web);
     let load = load(&scene, vip(1));
     let directory = scene.cluster.authority().unwrap().to_owned();
     let next = directory.with_extension("next");
-    offline(&["ca", "init", "--dir", &next.to_string_lossy(), "--ttl", TTL]).unwrap();
+    offline(&["ca", "init", "--dir", &next.to_string_lossy()]).unwrap();
     let read = |directory: &std::path::Path, file: &str| {
         std::fs::read_to_string(directory.join(file)).unwrap()
     };

@@ -231,7 +231,7 @@ impl Cluster {
     pub fn options(&mut self, node: usize) -> Result<WeftOptions> {
         let authority = match self.authority.take() {
             Some(authority) => authority,
-            None => Authority::make(&self.rig, &[])?,
+            None => Authority::make(&self.rig)?,
         };
         let place = self.nodes[node].outside();
         let policy = match &self.second {
@@ -277,16 +277,6 @@ impl Cluster {
     pub fn uninstall(&mut self, node: usize) -> Result<String> {
         let mesh = self.meshes[node].take().context("no mesh runs there")?;
         mesh.uninstall()
-    }
-
-    /// Makes the certificate authority with further arguments of `weft ca init`; without, the first
-    /// start does.
-    ///
-    /// # Errors
-    /// With what `weft ca init` said, when it fails.
-    pub fn init_authority(&mut self, arguments: &[&str]) -> Result<()> {
-        self.authority = Some(Authority::make(&self.rig, arguments)?);
-        Ok(())
     }
 
     /// Makes the certificate authority unreachable from the second node, or reachable again.

@@ -23,10 +23,10 @@ pub(super) struct Authority {
 }
 
 impl Authority {
-    pub(super) fn make(rig: &Rig, arguments: &[&str]) -> Result<Self> {
+    pub(super) fn make(rig: &Rig) -> Result<Self> {
         let directory = rig.directory().join("authority");
         let shown = directory.to_string_lossy();
-        weft::offline(&[&["ca", "init", "--dir", &shown], arguments].concat())?;
+        weft::offline(&["ca", "init", "--dir", &shown])?;
         let (tokens, token) = (
             rig.directory().join("ca-tokens"),
             rig.directory().join("ca-token"),
