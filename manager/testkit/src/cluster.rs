@@ -233,7 +233,12 @@ impl Cluster {
             Some(authority) => authority,
             None => Authority::make(&self.rig)?,
         };
-        let place = self.nodes[node].outside();
+        // One manager is outside of the cgroup it serves, as others would be in a cgroup of their
+        // own; the other is inside, as all are where the whole machine is served.
+        let place = match node {
+            0 => self.nodes[node].outside(),
+            _ => self.nodes[node].inside(),
+        };
         let policy = match &self.second {
             Some(second) if node > 0 => second,
             _ => &self.policy,
