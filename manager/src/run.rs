@@ -10,12 +10,14 @@
 
 pub(crate) mod canary;
 mod engine;
+pub(crate) mod enrolment;
 mod evidence;
 mod kernel;
 mod mounts;
 mod node;
 pub(crate) mod place;
 mod process;
+mod refusals;
 mod repair;
 pub(crate) mod source;
 mod unenforced;

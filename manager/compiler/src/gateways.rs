@@ -3,7 +3,7 @@
 //!
 //! Everything here is a function of a few objects that are looked up as needed, so nothing has to be
 //! kept up to date. Reading order: `route` (one view of all kinds of routes), `listeners`,
-//! `parents` (attachment), `backends` (references and grants), `rules` (what of a route can be
+//! `parents` (attachment), `rivals` (routes of two kinds for one host), `backends` (references and grants), `rules` (what of a route can be
 //! done), `status`.
 
 mod backends;
@@ -12,6 +12,7 @@ mod listeners;
 mod parents;
 mod policies;
 mod problems;
+pub(crate) mod rivals;
 mod route;
 mod rules;
 mod status;
@@ -23,7 +24,7 @@ use weft_api::{Kind, Object, ObjectKey, Resource, Store, gateway_api};
 use crate::Settings;
 
 pub(crate) use listeners::ListenerVerdict;
-pub(crate) use parents::Parent;
+pub(crate) use parents::{Attachment, Parent};
 pub(crate) use route::Route;
 pub use status::gateway_status;
 

@@ -138,11 +138,13 @@ impl<'s> Gateways<'s> {
 
     /// What came of all routes.
     pub(super) fn survey(&self) -> Survey<'s> {
+        let objects = ROUTES.into_iter().flat_map(|kind| self.store.objects(kind));
+        let verdicts = objects.filter_map(|object| self.route_verdict(object));
+        let mut verdicts: Vec<RouteVerdict<'s>> = verdicts.collect();
+        survey::settle(&mut verdicts);
         let mut survey = Survey::default();
-        for kind in ROUTES {
-            for object in self.store.objects(kind) {
-                survey.extend(self.route_verdict(object));
-            }
+        for verdict in verdicts {
+            survey.extend(verdict);
         }
         survey
     }

@@ -7,7 +7,10 @@ use std::{
 
 use weft_api::{Object, ObjectKey, gateway_api::ParentRef};
 
-use crate::gateways::{Gateways, Parent, Refusal, Route};
+use crate::gateways::{
+    Gateways, Parent, Refusal, Route,
+    rivals::{self, Claim},
+};
 
 /// What came of every route.
 #[derive(Default)]
@@ -67,6 +70,39 @@ impl<'s> Gateways<'s> {
     }
 }
 
+/// Refuses what loses to a route of the other kind for the same host.
+pub(super) fn settle(verdicts: &mut [RouteVerdict<'_>]) {
+    let mut claims: BTreeMap<ObjectKey, Vec<Claim<'_>>> = BTreeMap::new();
+    for verdict in verdicts.iter() {
+        for (position, (_, parent)) in verdict.parents.iter().enumerate() {
+            if let Ok(Parent::Gateway {
+                gateway,
+                attachments,
+            }) = parent
+            {
+                let of_gateway = claims.entry(gateway.key.clone()).or_default();
+                of_gateway.push(Claim {
+                    route: verdict.route.object,
+                    parent: position,
+                    attachments,
+                });
+            }
+        }
+    }
+    let lost: BTreeMap<_, _> = claims.into_values().flat_map(rivals::losers).collect();
+    if lost.is_empty() {
+        return;
+    }
+    for verdict in verdicts {
+        let key = &verdict.route.object.key;
+        for (position, (_, parent)) in verdict.parents.iter_mut().enumerate() {
+            if let Some(refusal) = lost.get(&(key.clone(), position)) {
+                *parent = Err(refusal.clone());
+            }
+        }
+    }
+}
+
 /// Why no rule can be done, or why some cannot.
 fn rules(route: &Route<'_>) -> (Option<Refusal>, Option<Refusal>) {
     let (broken, count) = route.broken_rules();
@@ -85,8 +121,7 @@ fn rules(route: &Route<'_>) -> (Option<Refusal>, Option<Refusal>) {
 }
 
 impl<'s> Survey<'s> {
-    pub(super) fn extend(&mut self, verdict: Option<RouteVerdict<'s>>) {
-        let Some(verdict) = verdict else { return };
+    pub(super) fn extend(&mut self, verdict: RouteVerdict<'s>) {
         let mut places: BTreeSet<(&ObjectKey, usize)> = BTreeSet::new();
         let accepted = verdict.parents.iter().filter(|_| verdict.refusal.is_none());
         for (_, parent) in accepted {
