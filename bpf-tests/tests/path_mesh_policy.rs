@@ -71,6 +71,11 @@ fn strict_refuses_plain_text_before_a_byte_and_lets_probes_of_the_node_pass() {
     for pod in [&scene.web, &scene.near] {
         assert_eq!(ask(&outsider, pod.at(PORT)).unwrap().0, pod.account());
     }
+    // A pod with `hostNetwork` has its node's address and no identity.
+    let host = scene.cluster.node(0).inside();
+    for (to, server) in [(vip(1), "web"), (vip(2), "near")] {
+        assert_eq!(ask(&host, to).unwrap().0, server);
+    }
     scene.strict();
     let accepted = (web.service().accepted(), near.service().accepted());
     for pod in [&scene.web, &scene.near] {

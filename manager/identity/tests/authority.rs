@@ -29,7 +29,10 @@ fn signs_who_was_authenticated_whatever_the_request_asks() {
     assert_eq!(facts.uris, [CART]);
     assert_eq!(facts.subject, "");
     assert!(facts.for_clients && facts.for_servers && !facts.is_authority);
-    assert_eq!((facts.not_before, facts.not_after), (T0 - BACKDATE, T0 + HOUR));
+    assert_eq!(
+        (facts.not_before, facts.not_after),
+        (T0 - BACKDATE, T0 + HOUR)
+    );
     assert_eq!(facts.serial.len(), 16);
 }
 
@@ -96,14 +99,30 @@ fn an_authority_is_read_back_from_its_files() {
 #[test]
 fn files_that_do_not_belong_together_are_refused_by_name() {
     let (first, second) = (authority("mesh.a").files(), authority("mesh.a").files());
-    let load = |files: PluginFiles| Authority::load(&files, T0).expect_err("refused").to_string();
-    let key = PluginFiles { ca_key: second.ca_key.clone(), ..first.clone() };
+    let load = |files: PluginFiles| {
+        Authority::load(&files, T0)
+            .expect_err("refused")
+            .to_string()
+    };
+    let key = PluginFiles {
+        ca_key: second.ca_key.clone(),
+        ..first.clone()
+    };
     assert_eq!(load(key), "ca-key.pem is not the key of ca-cert.pem");
-    let root = PluginFiles { root_cert: second.root_cert, ..first.clone() };
+    let root = PluginFiles {
+        root_cert: second.root_cert,
+        ..first.clone()
+    };
     assert!(load(root).contains("root-cert.pem"));
-    let empty = PluginFiles { ca_cert: Vec::new(), ..first.clone() };
+    let empty = PluginFiles {
+        ca_cert: Vec::new(),
+        ..first.clone()
+    };
     assert!(load(empty).contains("ca-cert.pem"));
-    let broken = PluginFiles { ca_key: b"-----BEGIN PRIVATE KEY-----\n".to_vec(), ..first };
+    let broken = PluginFiles {
+        ca_key: b"-----BEGIN PRIVATE KEY-----\n".to_vec(),
+        ..first
+    };
     assert!(load(broken).contains("ca-key.pem"));
 }
 
@@ -116,7 +135,10 @@ fn openssl_agrees_with_a_chain_of_ours() {
         .expect("signed");
     write(&dir, "root.pem", &authority.files().root_cert);
     write(&dir, "leaf.pem", pem::write_certificates(&chain).as_bytes());
-    let at = T0.duration_since(std::time::SystemTime::UNIX_EPOCH).expect("time").as_secs();
+    let at = T0
+        .duration_since(std::time::SystemTime::UNIX_EPOCH)
+        .expect("time")
+        .as_secs();
     for purpose in ["sslclient", "sslserver"] {
         let line = format!(
             "verify -x509_strict -attime {at} -purpose {purpose} -CAfile root.pem leaf.pem"
@@ -138,8 +160,13 @@ fn openssl_agrees_with_a_chain_of_ours() {
     let list = authority
         .revocation_list(&[(facts.serial, T0)], 1, T0, T0 + DAY)
         .expect("list");
-    write(&dir, "list.pem", pem::write_revocation_list(&list).as_bytes());
-    let line = format!("verify -attime {at} -crl_check -CRLfile list.pem -CAfile root.pem leaf.pem");
+    write(
+        &dir,
+        "list.pem",
+        pem::write_revocation_list(&list).as_bytes(),
+    );
+    let line =
+        format!("verify -attime {at} -crl_check -CRLfile list.pem -CAfile root.pem leaf.pem");
     assert!(run(&dir, &line).contains("revoked"));
 }
 
@@ -147,7 +174,11 @@ fn openssl_agrees_with_a_chain_of_ours() {
 fn requests_and_intermediate_authorities_of_openssl_are_taken() {
     let Some(dir) = openssl() else { return };
     let now = std::time::SystemTime::now();
-    write(&dir, "ca.ext", b"basicConstraints=critical,CA:true\nkeyUsage=keyCertSign,cRLSign\n");
+    write(
+        &dir,
+        "ca.ext",
+        b"basicConstraints=critical,CA:true\nkeyUsage=keyCertSign,cRLSign\n",
+    );
     for line in [
         "req -x509 -newkey rsa:2048 -nodes -keyout root.key -out root-cert.pem -days 30 -subj /O=Istio/CN=Root",
         "ecparam -name prime256v1 -genkey -noout -out ca-key.pem",
@@ -170,9 +201,19 @@ fn requests_and_intermediate_authorities_of_openssl_are_taken() {
     assert_eq!(authority.intermediates().len(), 1);
     for name in ["rsa.csr", "ed.csr"] {
         let request = SigningRequest::from_pem(&read(name)).expect(name);
-        let chain = authority.sign(&request, &id(CART), HOUR, now, serial()).expect(name);
-        write(&dir, "leaf.pem", pem::write_certificates(&chain[..1]).as_bytes());
-        write(&dir, "between.pem", pem::write_certificates(&chain[1..]).as_bytes());
+        let chain = authority
+            .sign(&request, &id(CART), HOUR, now, serial())
+            .expect(name);
+        write(
+            &dir,
+            "leaf.pem",
+            pem::write_certificates(&chain[..1]).as_bytes(),
+        );
+        write(
+            &dir,
+            "between.pem",
+            pem::write_certificates(&chain[1..]).as_bytes(),
+        );
         let line = "verify -CAfile root-cert.pem -untrusted between.pem leaf.pem";
         assert_eq!(run(&dir, line), "leaf.pem: OK\n", "{name}");
         assert!(!run(&dir, "x509 -in leaf.pem -noout -text").contains("CA:TRUE"));

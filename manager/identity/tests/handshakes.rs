@@ -58,13 +58,27 @@ fn a_server_of_another_identity_is_refused_by_the_client() {
 fn a_certificate_that_ended_is_refused_on_either_side() {
     let (authority, client, server) = pair(HOUR);
     let late = policy(&[("mesh.a", &authority)], &[], DAY + Duration::from_secs(1));
-    let error = handshake(&client, &Party { policy: late.clone(), ..server }, &[STOCK])
-        .expect_err("the client's has ended");
+    let error = handshake(
+        &client,
+        &Party {
+            policy: late.clone(),
+            ..server
+        },
+        &[STOCK],
+    )
+    .expect_err("the client's has ended");
     assert!(error.contains("xpired"), "{error}");
     let (_, client, server) = {
         let policy = policy(&[("mesh.a", &authority)], &[], HOUR);
         let server = Party::new(svid(&authority, STOCK), policy);
-        ((), Party { policy: late, ..client }, server)
+        (
+            (),
+            Party {
+                policy: late,
+                ..client
+            },
+            server,
+        )
     };
     let error = handshake(&client, &server, &[STOCK]).expect_err("the server's has ended");
     assert!(error.contains("xpired"), "{error}");
@@ -79,12 +93,20 @@ fn a_clock_that_is_behind_is_forgiven_for_two_minutes_and_not_for_ten() {
         policy.clock = Arc::new(clock);
         policy
     };
-    let server = |clock| Party { policy: at(clock), svid: svid(&authority, STOCK) };
+    let server = |clock| Party {
+        policy: at(clock),
+        svid: svid(&authority, STOCK),
+    };
     handshake(&client, &server(behind(110)), &[STOCK]).expect("within the back-dating");
     let error = handshake(&client, &server(behind(600)), &[STOCK]).expect_err("too far behind");
     assert!(error.contains("NotValidYet"), "{error}");
     // Ten minutes ahead matters only near the end of a certificate.
-    handshake(&client, &server(Clock(T0 + Duration::from_secs(600))), &[STOCK]).expect("ahead");
+    handshake(
+        &client,
+        &server(Clock(T0 + Duration::from_secs(600))),
+        &[STOCK],
+    )
+    .expect("ahead");
     drop(server);
 }
 
@@ -163,9 +185,17 @@ fn a_list_of_the_old_root_does_not_disturb_certificates_of_the_new() {
 #[test]
 fn certificates_with_two_ids_or_none_or_without_purpose_are_refused() {
     for (names, purposes, wanted) in [
-        (vec![CART, "spiffe://mesh.a/ns/shop/sa/admin"], true, "2 URIs"),
+        (
+            vec![CART, "spiffe://mesh.a/ns/shop/sa/admin"],
+            true,
+            "2 URIs",
+        ),
         (vec![], true, "no URI"),
-        (vec!["spiffe://mesh.a/shop/cart"], true, "no service account"),
+        (
+            vec!["spiffe://mesh.a/shop/cart"],
+            true,
+            "no service account",
+        ),
         (vec!["https://mesh.a/"], true, "no service account"),
         (vec![CART], false, "not for clients"),
     ] {
@@ -174,8 +204,7 @@ fn certificates_with_two_ids_or_none_or_without_purpose_are_refused() {
         let mut bundle = TrustBundle::new();
         bundle.add("mesh.a", forge.root()).expect("root");
         let domains = TrustDomains::new("mesh.a", []).expect("domains");
-        let policy =
-            TrustPolicy::new(bundle.into(), domains.into(), Arc::new(Clock(T0 + HOUR)));
+        let policy = TrustPolicy::new(bundle.into(), domains.into(), Arc::new(Clock(T0 + HOUR)));
         let server = party::forged_svid(&forge, STOCK);
         let config = server_config(&server, &policy).expect("config");
         let client = party::bare_client(forged, policy);
@@ -198,7 +227,9 @@ fn a_key_of_another_certificate_makes_no_svid() {
     let authority = authority("mesh.a");
     let csr = Csr::generate(&id(CART)).expect("csr");
     let request = SigningRequest::from_der(csr.der()).expect("request");
-    let chain = authority.sign(&request, &id(CART), DAY, T0, serial()).expect("chain");
+    let chain = authority
+        .sign(&request, &id(CART), DAY, T0, serial())
+        .expect("chain");
     let other = Csr::generate(&id(CART)).expect("csr").into_key();
     Svid::new(chain.clone(), other).expect_err("not its key");
     let svid = Svid::new(chain, csr.into_key()).expect("its key");

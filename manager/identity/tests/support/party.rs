@@ -22,8 +22,8 @@ use rustls::{
     time_provider::TimeProvider,
 };
 use weft_identity::{
-    Authority, Csr, Serial, SigningRequest, SpiffeId, Svid, TrustBundle, TrustDomains,
-    TrustPolicy, client_config, peer_id, server_config,
+    Authority, Csr, Serial, SigningRequest, SpiffeId, Svid, TrustBundle, TrustDomains, TrustPolicy,
+    client_config, peer_id, server_config,
 };
 
 /// When every certificate is signed.
@@ -76,7 +76,9 @@ pub fn authority(trust_domain: &str) -> Authority {
 pub fn svid(authority: &Authority, name: &str) -> Svid {
     let csr = Csr::generate(&id(name)).expect("csr");
     let request = SigningRequest::from_der(csr.der()).expect("request");
-    let chain = authority.sign(&request, &id(name), DAY, T0, serial()).expect("chain");
+    let chain = authority
+        .sign(&request, &id(name), DAY, T0, serial())
+        .expect("chain");
     Svid::new(chain, csr.into_key()).expect("svid")
 }
 
@@ -131,7 +133,8 @@ pub fn connect_with(
         carry(|to| server.write_tls(to), |from| client.read_tls(from));
         let heard = client.process_new_packets().map(drop);
         // The side that refuses knows why; the other hears only an alert.
-        said.and(heard).map_err(|error| format!("{error} {error:?}"))?;
+        said.and(heard)
+            .map_err(|error| format!("{error} {error:?}"))?;
     }
     let (by_client, by_server) = (client.peer_certificates(), server.peer_certificates());
     let peer = |chain: Option<&[CertificateDer<'static>]>| {
@@ -141,7 +144,9 @@ pub fn connect_with(
         server: peer(by_client)?,
         client: peer(by_server)?,
         version: client.protocol_version(),
-        group: client.negotiated_key_exchange_group().map(|group| group.name()),
+        group: client
+            .negotiated_key_exchange_group()
+            .map(|group| group.name()),
         alpn: client.alpn_protocol().map(<[u8]>::to_vec),
         kind: client.handshake_kind(),
     })
@@ -173,11 +178,16 @@ impl Forge {
     pub fn new(trust_domain: &str) -> Self {
         let key = KeyPair::generate().expect("key");
         let mut params = params();
-        params.distinguished_name.push(DnType::OrganizationName, trust_domain);
+        params
+            .distinguished_name
+            .push(DnType::OrganizationName, trust_domain);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let root = params.self_signed(&key).expect("root").der().clone();
-        Self { issuer: Issuer::new(params, key), root }
+        Self {
+            issuer: Issuer::new(params, key),
+            root,
+        }
     }
 
     pub fn root(&self) -> CertificateDer<'static> {
@@ -192,7 +202,9 @@ impl Forge {
         let key = KeyPair::generate().expect("key");
         let mut params = params();
         for &uri in uris {
-            params.subject_alt_names.push(SanType::URI(uri.try_into().expect("uri")));
+            params
+                .subject_alt_names
+                .push(SanType::URI(uri.try_into().expect("uri")));
         }
         if purposes {
             params.extended_key_usages = vec![
@@ -201,7 +213,10 @@ impl Forge {
             ];
         }
         let leaf = params.signed_by(&key, &self.issuer).expect("leaf");
-        (leaf.der().clone(), PrivatePkcs8KeyDer::from(key.serialize_der()).into())
+        (
+            leaf.der().clone(),
+            PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
+        )
     }
 }
 
@@ -222,7 +237,9 @@ pub fn bare_client(
     policy: TrustPolicy,
 ) -> Arc<ClientConfig> {
     let anyone = anonymous(&policy);
-    let verifier = Arc::new(Anyone(anyone.crypto_provider().signature_verification_algorithms));
+    let verifier = Arc::new(Anyone(
+        anyone.crypto_provider().signature_verification_algorithms,
+    ));
     let config = ClientConfig::builder_with_details(
         Arc::clone(anyone.crypto_provider()),
         Arc::clone(&policy.clock),
