@@ -1,5 +1,6 @@
 //! The command line. Doc comments are the help.
 
+pub(crate) mod ca;
 pub(crate) mod convert;
 pub(crate) mod mesh;
 pub(crate) mod offline;
@@ -54,6 +55,8 @@ pub(crate) enum Command {
     Analyze(offline::AnalyzeArgs),
     /// Explain what happens to a request or connection, from files and without a cluster
     Why(Box<offline::WhyArgs>),
+    /// Make, use and show a certificate authority in files
+    Ca(ca::CaArgs),
     /// Dial the canary address; the manager runs this where it wants to know whether hooks work
     #[command(hide = true)]
     Canary,
@@ -110,6 +113,9 @@ pub(crate) struct RunArgs {
 
     #[command(flatten)]
     pub(crate) mesh: mesh::MeshArgs,
+
+    #[command(flatten)]
+    pub(crate) identity: ca::IdentityArgs,
 
     /// How to write the log
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]

@@ -1,6 +1,7 @@
 //! Operator commands, one file each: ask the manager or read the pins, print, and give an exit code.
 
 pub(crate) mod analyze;
+pub(crate) mod ca;
 pub(crate) mod convert;
 pub(crate) mod denied;
 pub(crate) mod doctor;

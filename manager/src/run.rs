@@ -8,6 +8,7 @@
 //! directory), [`kernel`] (what the kernel tells), [`repair`] (sockets of removed backends),
 //! [`canary`], [`evidence`] (what operators see), [`node`], [`place`], [`mounts`], [`process`].
 
+pub(crate) mod ca;
 pub(crate) mod canary;
 mod engine;
 pub(crate) mod enrolment;

@@ -414,7 +414,7 @@ pub(crate) fn refused(answer: io::Result<Said>) {
 
 #[track_caller]
 pub(crate) fn reaches(answer: io::Result<Said>) -> Said {
-    let said = answer.unwrap_or_else(|error| panic!("let in: {error}"));
+    let said = answer.expect("to be let in");
     assert_eq!(said.seen.len(), 2, "{said:?}");
     said
 }

@@ -15,6 +15,7 @@ mod intern;
 mod kinds;
 mod labels;
 mod limits;
+pub mod local_xds;
 mod object;
 mod path;
 mod problem;

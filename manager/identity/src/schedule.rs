@@ -28,10 +28,16 @@ pub struct Validity {
 }
 
 impl Validity {
-    /// Of a certificate.
+    /// Of a certificate, from the moment it was signed: with the back-dating counted in, half of a
+    /// short life would be over at once.
     pub fn of(svid: &crate::Svid) -> Self {
+        let signed = svid.not_before() + BACKDATE;
         Self {
-            not_before: svid.not_before(),
+            not_before: if signed < svid.not_after() {
+                signed
+            } else {
+                svid.not_before()
+            },
             not_after: svid.not_after(),
         }
     }

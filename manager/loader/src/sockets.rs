@@ -47,6 +47,8 @@ pub struct Connection {
     pub local: SocketAddr,
     /// The other end.
     pub remote: SocketAddr,
+    /// That end was accepted, not opened: its port is one that is listened on there.
+    pub is_accepted: bool,
 }
 
 /// What became of the sockets.
@@ -83,6 +85,7 @@ impl SocketDestroyer {
         let Some(netlink) = found.remove(&netns) else {
             return Ok(Vec::new());
         };
+        let listening = diag::listening(&netlink)?;
         let connection = |one: diag::TcpConnection| Connection {
             socket: SocketId {
                 netns,
@@ -91,6 +94,7 @@ impl SocketDestroyer {
             },
             local: one.local,
             remote: one.remote,
+            is_accepted: listening.contains(&one.local.port()),
         };
         let all = diag::connections(&netlink)?;
         Ok(all.into_iter().map(connection).collect())

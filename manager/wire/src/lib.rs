@@ -28,3 +28,19 @@ pub mod ca {
 pub mod workload {
     include!("../gen/_.rs");
 }
+
+/// A message with one text in it.
+pub fn text_struct(name: &str, text: &str) -> prost_types::Struct {
+    let kind = prost_types::value::Kind::StringValue(text.to_owned());
+    prost_types::Struct {
+        fields: [(name.to_owned(), prost_types::Value { kind: Some(kind) })].into(),
+    }
+}
+
+/// The text under a name, when there is one and it is a text.
+pub fn text_field<'a>(message: &'a prost_types::Struct, name: &str) -> Option<&'a str> {
+    match message.fields.get(name)?.kind.as_ref()? {
+        prost_types::value::Kind::StringValue(text) => Some(text),
+        _ => None,
+    }
+}

@@ -14,7 +14,7 @@ struct Row {
     outside: &'static [&'static str],
 }
 
-const TABLE: [Row; 17] = [
+const TABLE: [Row; 18] = [
     Row {
         name: "weft-abi",
         ours: &[],
@@ -103,6 +103,18 @@ const TABLE: [Row; 17] = [
         ],
     },
     Row {
+        name: "weft-proxy",
+        ours: &["weft-identity"],
+        outside: &[
+            "aws-lc-rs",
+            "rustix",
+            "rustls",
+            "thiserror",
+            "tokio",
+            "tracing",
+        ],
+    },
+    Row {
         name: "weft-telemetry",
         ours: &["weft-abi", "weft-model"],
         outside: &["jiff", "prometheus-client", "serde", "serde_json"],
@@ -134,15 +146,19 @@ const TABLE: [Row; 17] = [
             "weft-api",
             "weft-compiler",
             "weft-decision",
+            "weft-identity",
             "weft-loader",
             "weft-lower",
             "weft-model",
             "weft-telemetry",
+            "weft-wire",
         ],
         outside: &[
             "anyhow",
+            "aws-lc-rs",
             "clap",
             "crossterm",
+            "hyper-util",
             "if-addrs",
             "notify",
             "ratatui",
@@ -151,6 +167,9 @@ const TABLE: [Row; 17] = [
             "serde_json",
             "thiserror",
             "tokio",
+            "tokio-rustls",
+            "tokio-stream",
+            "tonic",
             "tracing",
             "tracing-subscriber",
         ],

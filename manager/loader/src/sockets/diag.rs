@@ -52,6 +52,9 @@ const ALL_STATES: u32 = !0;
 /// ESTABLISHED, SYN_RECV, FIN_WAIT1, FIN_WAIT2, CLOSE_WAIT, LAST_ACK, CLOSING.
 const CONNECTED_STATES: u32 = 1 << 1 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 8 | 1 << 9 | 1 << 11;
 
+/// LISTEN.
+const LISTEN: u32 = 1 << 10;
+
 /// `SO_NETNS_COOKIE` of include/uapi/asm-generic/socket.h.
 const SO_NETNS_COOKIE: i32 = 71;
 
@@ -146,6 +149,17 @@ pub(super) fn connections(netlink: &Netlink) -> Result<Vec<TcpConnection>, Error
         }));
     }
     Ok(found)
+}
+
+/// Ports that are listened on in the namespace.
+pub(super) fn listening(netlink: &Netlink) -> Result<BTreeSet<u16>, Error> {
+    let mut ports = BTreeSet::new();
+    for family in [libc::AF_INET, libc::AF_INET6] {
+        let number = u8::try_from(family).expect("address families are small");
+        let ids = list(netlink, number, Protocol::TCP, LISTEN, |_| true)?;
+        ports.extend(ids.iter().map(|id| end(id, family, LOCAL).port()));
+    }
+    Ok(ports)
 }
 
 /// One end of a connection.

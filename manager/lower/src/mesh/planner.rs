@@ -59,6 +59,8 @@ struct Steps {
     peers: Vec<MapOp>,
     limits: Vec<MapOp>,
     enrolments: Vec<MapOp>,
+    /// Before what they name.
+    gone_peers: Vec<MapOp>,
     deletes: Vec<MapOp>,
 }
 
@@ -130,7 +132,10 @@ impl MeshPlanner {
                 let changed = change.instances.iter();
                 changed.map(|(address, _)| *address).collect()
             }
-            _ => self.everywhere(mesh),
+            _ => {
+                let reached = planner.reach().keys().copied();
+                self.everywhere(mesh).into_iter().chain(reached).collect()
+            }
         };
         self.facts = facts.clone();
         let touched = self.rename(mesh, touched);
@@ -143,12 +148,12 @@ impl MeshPlanner {
                 Standing::new(instance, here, node, &mesh.policies)
             });
             let now = standing.as_ref().map(Standing::reach);
-            let before = match standing {
-                Some(standing) => self.standings.insert(*address, standing),
-                None => self.standings.remove(address),
-            };
-            if before.as_ref().map(Standing::reach) != now {
+            if planner.reach().get(address) != now.as_ref() {
                 reach.push((*address, now));
+            }
+            match standing {
+                Some(standing) => drop(self.standings.insert(*address, standing)),
+                None => drop(self.standings.remove(address)),
             }
         }
         self.dirty.extend(touched);
@@ -182,7 +187,7 @@ impl MeshPlanner {
                 steps.limits,
             ]
             .concat(),
-            after: [steps.enrolments, steps.deletes].concat(),
+            after: [steps.enrolments, steps.gone_peers, steps.deletes].concat(),
             problems: self.problems(),
         }
     }
@@ -305,7 +310,7 @@ impl MeshPlanner {
             }
             None => {
                 if self.image.peers.remove(&key).is_some() {
-                    steps.deletes.push(MapOp::DeletePeer(key));
+                    steps.gone_peers.push(MapOp::DeletePeer(key));
                 }
             }
         }
