@@ -107,7 +107,7 @@ fn measure() {
                 cpu() - before
             );
         }
-        let mesh = mesh.to(sink);
+        let _mesh = mesh.to(sink);
         for (name, to) in [("direct", sink), ("proxied", through)] {
             let before = cpu();
             let took = bulk(to, 4);
