@@ -4,10 +4,11 @@
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use crate::support::{Mesh, echo, eventually, serve, settings};
+use tokio::time::Instant;
 
 /// Seconds that the proxy's threads have run.
 fn cpu() -> f64 {
