@@ -57,7 +57,7 @@ async fn session(
     let after = shared.settings.handshake_timeout;
     let established = timeout(after, tls::accept(&socket, config)).await;
     let what = "shaking hands with a client";
-    let established = established.map_err(|_| Error::Timeout { what, after })??;
+    let established = established.map_err(|_error| Error::Timeout { what, after })??;
     let identity = identify(&established)?;
     let on_request = {
         let (worker, member) = (Rc::downgrade(worker), member.clone());

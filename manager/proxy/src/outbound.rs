@@ -186,7 +186,7 @@ async fn connect(
     let after = shared.settings.handshake_timeout;
     let established = timeout(after, tls::connect(&socket, config)).await;
     let what = "shaking hands with the peer's proxy";
-    let established = established.map_err(|_| Error::Timeout { what, after })??;
+    let established = established.map_err(|_error| Error::Timeout { what, after })??;
     let identity = identify(&established)?;
     // The configuration's verifier has seen to it; it is cheap to be sure.
     if !is_expected(&identity, expected) {

@@ -70,10 +70,13 @@ pub(super) const STATIC: [(&str, &str); 61] = [
 /// What an entry costs beside its bytes (RFC 7541, section 4.1).
 pub(super) const OVERHEAD: usize = 32;
 
+/// A name and a value.
+type Entry = (Box<[u8]>, Box<[u8]>);
+
 /// Entries the peer asked to be remembered, newest first, within a size.
 #[derive(Default)]
 pub(super) struct Dynamic {
-    entries: VecDeque<(Box<[u8]>, Box<[u8]>)>,
+    entries: VecDeque<Entry>,
     size: usize,
     limit: usize,
 }

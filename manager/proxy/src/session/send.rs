@@ -105,7 +105,7 @@ impl Session {
             return Poll::Pending;
         }
         let most = stream.burst(self.buffers.burst());
-        let mut plan = Plan::new(core.control.len(), window as usize, most);
+        let plan = Plan::new(core.control.len(), window as usize, most);
         let mut buffer = self.buffers.take();
         buffer[HEAD..HEAD + plan.shared].copy_from_slice(&core.control);
         let count = match plan.read(app, cx, &mut buffer) {
@@ -191,7 +191,7 @@ impl Plan {
 
     /// Makes records of what was read; they lie one behind the other. Answers their length.
     fn seal(
-        &mut self,
+        &self,
         core: &mut Core,
         stream: u32,
         count: usize,

@@ -79,7 +79,7 @@ impl Stream {
     }
 
     /// Waits for the answer to CONNECT.
-    pub(crate) fn poll_status(&self, cx: &mut Context<'_>) -> Poll<Result<u16, End>> {
+    pub(crate) fn poll_status(&self, cx: &Context<'_>) -> Poll<Result<u16, End>> {
         self.set_waker(cx);
         match (self.status.get(), self.end.get()) {
             (0, Some(end)) => Poll::Ready(Err(end)),
@@ -89,12 +89,12 @@ impl Stream {
     }
 
     /// Waits until the tunnel ends early.
-    pub(crate) fn poll_end(&self, cx: &mut Context<'_>) -> Poll<End> {
+    pub(crate) fn poll_end(&self, cx: &Context<'_>) -> Poll<End> {
         self.set_waker(cx);
         self.end.get().map_or(Poll::Pending, Poll::Ready)
     }
 
-    pub(crate) fn set_waker(&self, cx: &mut Context<'_>) {
+    pub(crate) fn set_waker(&self, cx: &Context<'_>) {
         let mut waker = self.waker.borrow_mut();
         match &mut *waker {
             Some(old) => old.clone_from(cx.waker()),
@@ -129,11 +129,13 @@ impl Stream {
     /// Passes on the peer's end once everything before it is with the application.
     fn finish_app(&self) {
         let drained = self.pending.borrow().is_empty();
-        if self.remote_ended.get() && drained && !self.app_finished.get() {
-            if let Some(app) = self.app.get() {
-                app.finish();
-                self.app_finished.set(true);
-            }
+        if self.remote_ended.get()
+            && drained
+            && !self.app_finished.get()
+            && let Some(app) = self.app.get()
+        {
+            app.finish();
+            self.app_finished.set(true);
         }
     }
 

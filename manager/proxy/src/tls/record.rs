@@ -48,8 +48,8 @@ impl Secret {
             ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv } => (&CHACHA20_POLY1305, key, iv),
             _ => return Err(Error::Cipher),
         };
-        let iv = iv.as_ref().try_into().map_err(|_| Error::Cipher)?;
-        let key = UnboundKey::new(algorithm, key.as_ref()).map_err(|_| Error::Cipher)?;
+        let iv = iv.as_ref().try_into().map_err(|_error| Error::Cipher)?;
+        let key = UnboundKey::new(algorithm, key.as_ref()).map_err(|_error| Error::Cipher)?;
         Ok(Self {
             key: LessSafeKey::new(key),
             iv,
@@ -89,7 +89,7 @@ impl Sealer {
             .0
             .key
             .seal_in_place_separate_tag(nonce, Aad::from(head), sealed)
-            .map_err(|_| Error::Cipher)?;
+            .map_err(|_error| Error::Cipher)?;
         tag.copy_from_slice(made.as_ref());
         Ok(())
     }
@@ -135,7 +135,7 @@ impl Opener {
             .0
             .key
             .open_in_place(nonce, Aad::from(*head), sealed)
-            .map_err(|_| Error::Record)?;
+            .map_err(|_error| Error::Record)?;
         // Zeros after the content type are padding.
         let at = plain.iter().rposition(|byte| *byte != 0);
         let at = at.ok_or(Error::Record)?;

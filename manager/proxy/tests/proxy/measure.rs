@@ -4,10 +4,11 @@
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use crate::support::{Mesh, echo, eventually, serve, settings};
+use tokio::time::Instant;
 
 /// Seconds that the proxy's threads have run.
 fn cpu() -> f64 {
@@ -107,7 +108,7 @@ fn measure() {
                 cpu() - before
             );
         }
-        let mesh = mesh.to(sink);
+        let _mesh = mesh.to(sink);
         for (name, to) in [("direct", sink), ("proxied", through)] {
             let before = cpu();
             let took = bulk(to, 4);

@@ -3,9 +3,10 @@
 use std::{
     io::{Read, Write},
     net::TcpStream,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
+use tokio::time::Instant;
 use tokio_rustls::rustls::{ClientConnection, StreamOwned, pki_types::ServerName};
 use weft_proxy::{Code, Credentials, Frame, Reader, Settings};
 
@@ -98,7 +99,7 @@ fn floods_and_breaches_end_the_connection_and_nothing_else() {
         ("unknown frames", frame(77, 0, 0, &[]).repeat(5000), CALM),
         (
             "empty DATA",
-            [open.clone(), frame(0, 0, 1, &[]).repeat(5000)].concat(),
+            [open, frame(0, 0, 1, &[]).repeat(5000)].concat(),
             CALM,
         ),
         ("requests taken back", resets(5000), CALM),

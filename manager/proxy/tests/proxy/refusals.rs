@@ -3,12 +3,13 @@
 use std::{
     io::{ErrorKind, Read, Write},
     net::TcpListener,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use weft_proxy::{Direction, Flag, Record};
 
 use crate::support::{CLIENT, Mesh, SERVER, echo, eventually, id, serve, settings, workload};
+use tokio::time::Instant;
 
 /// Dials, and expects the connection to be reset without a byte.
 fn refused(mesh: &Mesh) {
