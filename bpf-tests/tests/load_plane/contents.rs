@@ -262,13 +262,14 @@ fn every_map_of_the_mesh_is_written_read_back_and_emptied() {
     assert_eq!(mesh.enrolled, [(7, enrolment), (8, enrolment)]);
     assert_eq!(mesh.peers, [(address, peer)]);
     assert_eq!(mesh.port_modes, [(mode, 2)]);
-    assert_eq!(mesh.sets, [1]);
-    assert_eq!(mesh.set_identities, [identity]);
-    assert_eq!(mesh.set_ports, [port]);
-    assert_eq!(mesh.limits, [(3, limit)]);
+    assert_eq!(mesh.sets, [(1, rules)]);
+    assert_eq!(mesh.set_identities, [(identity, bits)]);
+    assert_eq!(mesh.set_ports, [(port, bits)]);
+    assert_eq!(mesh.client_limits, [(3, limit)]);
     mesh.set_sources
-        .sort_by_key(|key| (u32::from_be(key.set), key.prefix_length));
-    assert_eq!(mesh.set_sources, sources);
+        .sort_by_key(|(key, _)| (u32::from_be(key.set), key.prefix_length));
+    let expected: Vec<_> = sources.iter().map(|key| (*key, bits)).collect();
+    assert_eq!(mesh.set_sources, expected);
     let usage = plane.maps().usage().unwrap();
     let used = |map| usage.iter().find(|one| one.map == map).unwrap().used;
     assert_eq!(used(maps::AUTHZ_SOURCE), 398);
