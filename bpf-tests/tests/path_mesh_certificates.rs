@@ -9,7 +9,7 @@ use bpf_tests::{
     mesh::{PORT, ask, vip},
     wait_for,
 };
-use weft_testkit::{weft::WeftOptions, Load, cluster::Pod, manifest, server::Http, weft::offline};
+use weft_testkit::{Load, cluster::Pod, manifest, server::Http, weft::WeftOptions, weft::offline};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -125,8 +125,8 @@ fn a_server_of_another_trust_domain_is_not_talked_to() {
     scene.cluster.write_second("mesh.yaml", config).unwrap();
     let elsewhere = scene.cluster.rig().directory().join("elsewhere");
     let shown = elsewhere.to_string_lossy();
-    let domain = ["--trust-domain", "elsewhere.example"];
-    offline(&[&["ca", "init", "--dir", &*shown], &domain[..]].concat()).unwrap();
+    let (init, domain) = (["ca", "init", "--dir"], "elsewhere.example");
+    offline(&[&init[..], &[&shown, "--trust-domain", domain]].concat()).unwrap();
     scene
         .cluster
         .start_with(|node, options| match node {
