@@ -183,8 +183,5 @@ fn a_root_is_replaced_under_load_with_both_in_force_meanwhile() {
     std::thread::sleep(10 * SECOND);
     let outcome = load.stop();
     assert_eq!(outcome.failed, 0, "{outcome:?}");
-    let mut with_new_root = manifest::peer_authentication("shop", "STRICT");
-    with_new_root.push('\n');
-    scene.apply("again.yaml", &with_new_root);
     assert_eq!(ask(&scene.client.inside(), vip(1)).unwrap().0, "web");
 }
