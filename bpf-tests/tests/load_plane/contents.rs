@@ -290,6 +290,6 @@ fn every_map_of_the_mesh_is_written_read_back_and_emptied() {
     plane.apply(&ops).unwrap();
     assert_eq!(
         plane.maps().mesh().unwrap(),
-        weft_loader::MeshDump::default()
+        weft_lower::MeshDump::default()
     );
 }

@@ -251,7 +251,7 @@ impl Engine {
         let plan = self.planner.plan_full(mesh, &facts, now());
         let mesh_plan = self.mesh_side.plan(mesh, None, &mut self.planner, now());
         let services: Vec<ServiceName> = mesh.services.keys().cloned().collect();
-        self.execute(plan, mesh_plan, &services, None);
+        self.execute(plan, mesh_plan, &services, None, true);
     }
 
     fn apply(&mut self, change: &Change, since: Option<Duration>) {
@@ -273,7 +273,7 @@ impl Engine {
             .iter()
             .map(|(name, _)| name.clone())
             .collect();
-        self.execute(plan, mesh_plan, &services, since);
+        self.execute(plan, mesh_plan, &services, since, !change.is_empty());
     }
 
     fn execute(
@@ -282,6 +282,7 @@ impl Engine {
         mesh_plan: MeshPlan,
         services: &[ServiceName],
         since: Option<Duration>,
+        is_changed: bool,
     ) {
         self.save_registry();
         let ops = [mesh_plan.before, plan.ops, mesh_plan.after].concat();
@@ -291,7 +292,8 @@ impl Engine {
             self.detector
                 .forget(backend.service, backend.index, backend.generation);
         }
-        if ops.is_empty() && self.generation > 0 {
+        // What writes nothing here may still change what the proxy and `weft why` answer.
+        if ops.is_empty() && !is_changed && self.generation > 0 {
             self.watch(services);
             return;
         }
