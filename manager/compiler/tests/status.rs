@@ -73,8 +73,8 @@ fn render(text: &str) -> String {
     let mut compiler = Compiler::new(Settings::default());
     compiler.update(&store, &keys);
     let mut out = String::new();
-    for status in compiler.gateway_status(&store) {
-        object(&mut out, &status).unwrap();
+    for status in compiler.gateway_status() {
+        object(&mut out, status).unwrap();
     }
     out += "\nproblems\n";
     for problem in compiler.problems(&store) {
