@@ -4,6 +4,7 @@ pub(crate) mod analyze;
 pub(crate) mod convert;
 pub(crate) mod doctor;
 pub(crate) mod documents;
+pub(crate) mod explain;
 pub(crate) mod instance;
 pub(crate) mod map;
 pub(crate) mod output;

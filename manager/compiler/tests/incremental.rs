@@ -204,11 +204,7 @@ fn identity(document: &str) -> (String, String, String) {
         value[..end].to_owned()
     };
     let head: String = document.lines().take(2).collect();
-    (
-        head,
-        field("namespace: "),
-        field(" name: ") + &field("{name: "),
-    )
+    (head, field("namespace: "), field("name: "))
 }
 
 /// A debug text without the lines where objects stand.
