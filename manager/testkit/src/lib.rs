@@ -6,7 +6,7 @@
 //! rewrites is ENETUNREACH and not a packet on somebody's network), and dropping a [`Rig`]
 //! removes everything, also while unwinding. What a killed process left is removed by [`sweep`].
 //!
-//! Reading order: [`rig`] (the topology), [`namespace`], [`cgroup`], [`place`] (where code or a
+//! For tests without a kernel it has [`cases`]: the walk over golden cases. Reading order: [`rig`] (the topology), [`namespace`], [`cgroup`], [`place`] (where code or a
 //! process runs), [`server`], [`client`], [`load`], [`manifest`] and [`policy`] (what the mesh is
 //! told), [`weft`] (the mesh itself), [`metrics`] (what it answers), [`snapshot`] (what is left).
 
@@ -15,6 +15,8 @@
     clippy::disallowed_types,
     reason = "the rig lives at the edge: deadlines and latencies are real"
 )]
+
+pub mod cases;
 
 pub mod rig;
 
