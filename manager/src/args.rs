@@ -1,6 +1,8 @@
 //! The command line. Doc comments are the help.
 
+pub(crate) mod ca;
 pub(crate) mod convert;
+pub(crate) mod mesh;
 pub(crate) mod offline;
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
@@ -35,6 +37,12 @@ pub(crate) enum Command {
     Top(TopArgs),
     /// Read the BPF maps, with names for ids; needs root, but no running manager
     Map(MapArgs),
+    /// Bind a workload to its network namespace: from then on its traffic is the mesh's
+    Enrol(mesh::EnrolArgs),
+    /// List the workloads enrolled on this node
+    Workloads(mesh::WorkloadsArgs),
+    /// Show which connections were refused, and by what
+    Denied(mesh::DeniedArgs),
     /// Check whether this host can serve, and whether it does
     Doctor(DoctorArgs),
     /// Remove everything from the kernel and from the state directory
@@ -49,6 +57,8 @@ pub(crate) enum Command {
     Analyze(offline::AnalyzeArgs),
     /// Explain what happens to a request or connection, from files and without a cluster
     Why(Box<offline::WhyArgs>),
+    /// Make, use and show a certificate authority in files
+    Ca(ca::CaArgs),
     /// Dial the canary address; the manager runs this where it wants to know whether hooks work
     #[command(hide = true)]
     Canary,
@@ -102,6 +112,12 @@ pub(crate) struct RunArgs {
     /// Load the kernel programs with tracing, and print what they say
     #[arg(long)]
     pub(crate) trace_kernel: bool,
+
+    #[command(flatten)]
+    pub(crate) mesh: mesh::MeshArgs,
+
+    #[command(flatten)]
+    pub(crate) identity: ca::IdentityArgs,
 
     /// How to write the log
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]

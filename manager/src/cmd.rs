@@ -1,9 +1,12 @@
 //! Operator commands, one file each: ask the manager or read the pins, print, and give an exit code.
 
 pub(crate) mod analyze;
+pub(crate) mod ca;
 pub(crate) mod convert;
+pub(crate) mod denied;
 pub(crate) mod doctor;
 pub(crate) mod documents;
+pub(crate) mod enrol;
 pub(crate) mod explain;
 pub(crate) mod instance;
 pub(crate) mod map;

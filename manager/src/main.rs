@@ -37,6 +37,10 @@ fn main() -> ExitCode {
         Command::Convert(arguments) => cmd::convert::run(&arguments),
         Command::Analyze(arguments) => cmd::analyze::run(&arguments),
         Command::Why(arguments) => cmd::why::run(&arguments),
+        Command::Enrol(arguments) => cmd::enrol::run(&arguments),
+        Command::Workloads(arguments) => cmd::enrol::list(&arguments),
+        Command::Denied(arguments) => cmd::denied::run(&arguments),
+        Command::Ca(arguments) => cmd::ca::run(&arguments),
         Command::Canary => Ok(run::canary::dial()),
     };
     result.unwrap_or_else(|error| {

@@ -8,14 +8,17 @@
 //! directory), [`kernel`] (what the kernel tells), [`repair`] (sockets of removed backends),
 //! [`canary`], [`evidence`] (what operators see), [`node`], [`place`], [`mounts`], [`process`].
 
+pub(crate) mod ca;
 pub(crate) mod canary;
 mod engine;
+pub(crate) mod enrolment;
 mod evidence;
 mod kernel;
 mod mounts;
 mod node;
 pub(crate) mod place;
 mod process;
+mod refusals;
 mod repair;
 pub(crate) mod source;
 mod unenforced;

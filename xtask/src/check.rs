@@ -15,6 +15,7 @@ use crate::{
 pub(crate) fn run(sh: &Shell, _install: Install) -> Result<()> {
     step("format", || Ok(cmd!(sh, "cargo fmt --all --check").run()?))?;
     step("tidy", || tidy::run(sh))?;
+    crate::wire::check()?;
     step("clippy", || {
         Ok(cmd!(
             sh,

@@ -14,6 +14,7 @@ mod setup;
 mod test;
 mod tidy;
 mod verify_kernels;
+mod wire;
 mod workspace;
 
 use std::process::ExitCode;
@@ -60,6 +61,8 @@ enum Task {
     Tidy,
     /// Set up, build and run every test, those in the kernel included (needs root).
     Test(test::Args),
+    /// Write the code of the gRPC messages from their definitions.
+    GenWire(wire::Args),
     /// Boot older kernels under qemu and let each verify the kernel object.
     VerifyKernels(verify_kernels::Args),
     /// Fuzz the parsers of foreign bytes (targets in manager/fuzz).
@@ -89,6 +92,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Gen(args) => generate::run(&sh, &args)?,
         Task::Tidy => tidy::run(&sh)?,
         Task::Test(args) => test::run(&sh, &args)?,
+        Task::GenWire(args) => wire::run(&args)?,
         Task::VerifyKernels(args) => return verify_kernels::run(&sh, &args),
         Task::Fuzz(args) => fuzz::run(&sh, &args)?,
     }

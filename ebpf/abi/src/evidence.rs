@@ -107,6 +107,18 @@ pub mod EventKind {
     pub const NO_BACKEND: u32 = 3;
     /// Refused here: every backend is at its connection limit.
     pub const OVER_LIMIT: u32 = 4;
+    /// Refused by an authorization policy. From here on the event is a `PolicyEvent`.
+    pub const DENIED: u32 = 5;
+    /// A dry-run policy would have refused.
+    pub const DRY_RUN: u32 = 6;
+    /// An AUDIT policy wants it written down.
+    pub const AUDIT: u32 = 7;
+    /// Refused: plain, and the workload takes only mTLS there.
+    pub const PLAINTEXT: u32 = 8;
+    /// Refused: the policy of an enrolled workload is not in the maps yet.
+    pub const NOT_READY: u32 = 9;
+    /// Refused: the client's identity opens too many connections to the service.
+    pub const CLIENT_LIMIT: u32 = 10;
 }
 
 /// Indices of `COUNTERS` (per CPU).
@@ -132,6 +144,12 @@ pub mod Counter {
     pub const FLOWS: u32 = 6;
     /// ICMP errors translated on an uplink.
     pub const ICMP_TRANSLATED: u32 = 7;
+    /// Connections sent to the proxy.
+    pub const CAPTURED: u32 = 8;
+    /// Clients that could not be attested: `ATTESTED` was full. They count as unknown.
+    pub const ATTESTED_FULL: u32 = 9;
+    /// Captured connections refused: `CAPTURED` was full.
+    pub const CAPTURED_FULL: u32 = 10;
     /// Number of counters.
-    pub const COUNT: u32 = 8;
+    pub const COUNT: u32 = 11;
 }

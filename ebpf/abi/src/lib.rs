@@ -7,13 +7,13 @@
 //! as `::ffff:a.b.c.d` (RFC 4291 2.5.5.2), so one table serves both families.
 //!
 //! Reading order: [`services`] (what is balanced), [`sockets`] (what is known of one socket),
-//! [`flows`] (packets no socket hook sees), [`evidence`] (counters and events), [`names`].
+//! [`flows`] (packets no socket hook sees), [`mesh`] (who is enrolled), [`authz`] (who may), [`evidence`] (counters and events), [`names`].
 
 #![no_std]
 
 /// Changes whenever a type, constant or map below changes meaning or layout. Part of the pin
 /// path, so that two layouts never meet.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// Asserts a type's size and that its fields fill it, and lets user space read it as plain bytes.
 macro_rules! layout {
@@ -34,12 +34,21 @@ pub mod sockets;
 
 pub mod flows;
 
+pub mod mesh;
+
+pub mod authz;
+
 pub mod evidence;
 
 pub mod names;
 
+pub use authz::{HitKey, PolicyEvent, RuleBits, RuleSet, SetIdentityKey, SetPortKey, SetSourceKey};
 pub use evidence::{Counter, EdgeKey, EdgeValue, Event, EventKind, HISTOGRAM_BUCKETS};
 pub use flows::{FlowKey, FlowValue};
+pub use mesh::{
+    Attested, Captured, ClientKey, ClientLimit, ClientState, ConnectionKey, EndKey, Enrolment,
+    MtlsMode, Origin, Peer, PortModeKey,
+};
 pub use services::{
     Address, Affinity, AffinityKey, Backend, BackendState, Protocol, Scope, Service, ServiceKey,
     ServiceState, Slot,

@@ -26,13 +26,39 @@ pub mod maps {
     pub const NODE_ADDRESS: &str = "NODE_ADDRESS";
     /// Hash of `EdgeKey` to `EdgeValue`.
     pub const EDGES: &str = "EDGES";
-    /// Ring buffer of `Event`.
+    /// Ring buffer of `Event` and `PolicyEvent`.
     pub const EVENTS: &str = "EVENTS";
     /// Per-CPU array of `u64`, indexed by `Counter`.
     pub const COUNTERS: &str = "COUNTERS";
+    /// Hash of network namespace cookie (`u64`) to `Enrolment`.
+    pub const ENROLLED: &str = "ENROLLED";
+    /// Hash of `Address` to `Peer`.
+    pub const PEERS: &str = "PEERS";
+    /// Hash of `PortModeKey` to an `MtlsMode` (`u32`).
+    pub const PORT_MODES: &str = "PORT_MODES";
+    /// LRU hash of `EndKey` to `Captured`.
+    pub const CAPTURED: &str = "CAPTURED";
+    /// Hash of `EndKey` to `Origin`.
+    pub const ORIGINS: &str = "ORIGINS";
+    /// Hash of `ConnectionKey` to `Attested`.
+    pub const ATTESTED: &str = "ATTESTED";
+    /// Hash of set id (`u32`) to `RuleSet`.
+    pub const AUTHZ_SETS: &str = "AUTHZ_SETS";
+    /// Hash of `SetIdentityKey` to `RuleBits`.
+    pub const AUTHZ_IDENTITY: &str = "AUTHZ_IDENTITY";
+    /// LPM trie of `SetSourceKey` to `RuleBits`.
+    pub const AUTHZ_SOURCE: &str = "AUTHZ_SOURCE";
+    /// Hash of `SetPortKey` to `RuleBits`.
+    pub const AUTHZ_PORT: &str = "AUTHZ_PORT";
+    /// LRU hash of `HitKey` to `u64`.
+    pub const AUTHZ_HITS: &str = "AUTHZ_HITS";
+    /// Hash of pool id (`u32`) to `ClientLimit`.
+    pub const CLIENT_LIMITS: &str = "CLIENT_LIMITS";
+    /// LRU hash of `ClientKey` to `ClientState`.
+    pub const CLIENT_STATE: &str = "CLIENT_STATE";
 
     /// All of the above.
-    pub const ALL: [&str; 14] = [
+    pub const ALL: [&str; 27] = [
         SERVICES,
         SLOTS,
         BACKENDS,
@@ -47,6 +73,19 @@ pub mod maps {
         EDGES,
         EVENTS,
         COUNTERS,
+        ENROLLED,
+        PEERS,
+        PORT_MODES,
+        CAPTURED,
+        ORIGINS,
+        ATTESTED,
+        AUTHZ_SETS,
+        AUTHZ_IDENTITY,
+        AUTHZ_SOURCE,
+        AUTHZ_PORT,
+        AUTHZ_HITS,
+        CLIENT_LIMITS,
+        CLIENT_STATE,
     ];
 }
 
@@ -70,6 +109,8 @@ pub mod programs {
     pub const GETPEERNAME6: &str = "weft_peername6";
     /// sockops.
     pub const SOCKOPS: &str = "weft_sockops";
+    /// sk_lookup, in the namespace of each enrolled workload.
+    pub const SK_LOOKUP: &str = "weft_sk_lookup";
     /// tcx ingress.
     pub const TC_INGRESS: &str = "weft_ingress";
     /// tcx egress.
@@ -80,6 +121,8 @@ pub mod programs {
 
 /// Names of read-only settings the manager fills before loading.
 pub mod settings {
+    /// Cookie of the node's own network namespace (`u64`), 0 when not known.
+    pub const HOST_NETNS: &str = "HOST_NETNS";
     /// Offset of `sk_err` in the running kernel's `struct sock`, 0 when not found.
     pub const OFFSET_SK_ERR: &str = "OFFSET_SK_ERR";
     /// Offset of `bytes_acked` in `struct tcp_sock`, 0 when not found.

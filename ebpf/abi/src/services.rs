@@ -194,6 +194,10 @@ impl Backend {
     pub const LOCAL: u16 = 1;
     /// `flags`: in no slot; kept for the connections it still has.
     pub const DRAINING: u16 = 2;
+    /// `flags`: on another node and reached by HBONE: enrolled clients are captured.
+    pub const HBONE: u16 = 4;
+    /// `flags`: enrolled on this node.
+    pub const ENROLLED: u16 = 8;
 }
 
 /// Value of `BACKEND_STATE`, beside `BACKENDS`: written by the kernel only, but for the reset

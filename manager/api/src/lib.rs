@@ -26,12 +26,14 @@ mod store;
 mod syntax;
 mod yaml;
 
+pub use document::item_line;
 pub use kinds::{
     Kind, Resource,
     authorization_policy::{
         Action, AuthorizationCondition, AuthorizationOperation, AuthorizationPolicy,
         AuthorizationRule, AuthorizationSource, Values,
     },
+    capture::Capture,
     destination_rule::{DestinationRule, LoadBalancing, OutlierDetection, Policy, Subset, traffic},
     endpoint_slice::{Conditions, Endpoint, EndpointSlice, Hints, SlicePort},
     extension, gateway_api, istio_gateway, mesh_config,
@@ -39,11 +41,13 @@ pub use kinds::{
     node::Node,
     peer_authentication::{MtlsMode, PeerAuthentication},
     pod::{ContainerPort, Owner, Phase, Pod},
+    rate_limit_policy::{ConnectionLimit, RateLimitPolicy},
     request_authentication::{JwtRule, RequestAuthentication},
     scope::{PolicyScope, TargetKind, TargetRef},
     service::{Service, ServicePort, ServiceType, TargetPort, TrafficPolicy},
     service_account::{ConfigMap, Secret},
     service_entry::{EntryEndpoint, EntryPort, Resolution, ServiceEntry},
+    sidecar::Sidecar,
     telemetry, virtual_service,
     workload_entry::WorkloadEntry,
     workload_group,

@@ -15,7 +15,8 @@ use crate::{
     entries,
     gateways::Statuses,
     index::Index,
-    nodes, problems,
+    instances::Instances,
+    limits, nodes, problems,
     routes::{self, Routes},
     rules::Rules,
     security::Security,
@@ -34,6 +35,7 @@ pub struct Compiler {
     index: Index,
     rules: Rules,
     workloads: Workloads,
+    instances: Instances,
     security: Security,
     routes: Routes,
     statuses: Statuses,
@@ -83,6 +85,7 @@ impl Compiler {
         );
         let found = found.chain(problems::shared_addresses(&self.mesh));
         let found = found.chain(self.workloads.problems());
+        let found = found.chain(limits::problems(&self.settings, store));
         let policies = &self.mesh.policies;
         let found = found.chain(self.security.problems(&self.settings, store, policies));
         let found = found.chain(self.routes.problems(&self.settings, store));
@@ -114,7 +117,13 @@ impl Compiler {
         self.update_nodes(store, changed, &mut change, &mut dirty);
         self.update_pods(store, changed, &mut change, &mut dirty);
         self.update_index(store, changed, &mut dirty);
-        let (settings, policies) = (&self.settings, &mut self.mesh.policies);
+        let (settings, instances) = (&self.settings, &mut self.mesh.instances);
+        let workloads = &self.workloads;
+        change.instances = self
+            .instances
+            .update(settings, store, workloads, changed, instances);
+        change.limits = limits::update(settings, store, changed, &mut self.mesh.limits);
+        let policies = &mut self.mesh.policies;
         change.policies = self.security.update(settings, store, changed, policies);
         let tables = &mut self.mesh.routes;
         change.routes = self.routes.update(settings, store, changed, tables);

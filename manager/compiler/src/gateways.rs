@@ -3,16 +3,19 @@
 //!
 //! Verdicts are functions of a few objects that are looked up as needed, and what is looked up can be
 //! written down, so that `statuses` knows which of them to find anew. Reading order: `route` (one
-//! view of all kinds of routes), `listeners`, `parents` (attachment), `backends` (references and
-//! grants), `rules` (what of a route can be done), `verdict`, `status`, `statuses`.
+//! view of all kinds of routes), `listeners`, `parents` (attachment), `rivals` (routes of two kinds
+//! for one host), `backends` (references and grants), `rules` (what of a route can be done),
+//! `verdict`, `status`, `contests` (rivals, kept up to date), `statuses`.
 
 mod backends;
 mod certificates;
+mod contests;
 mod listeners;
 mod parents;
 mod policies;
 mod problems;
 mod reads;
+pub(crate) mod rivals;
 mod route;
 mod rules;
 mod status;
@@ -24,7 +27,7 @@ use std::sync::Arc;
 use weft_api::{Kind, Object, ObjectKey, Resource, Store, gateway_api};
 
 pub(crate) use listeners::ListenerVerdict;
-pub(crate) use parents::Parent;
+pub(crate) use parents::{Attachment, Parent};
 use reads::{Read, Reads};
 pub(crate) use route::Route;
 pub(crate) use statuses::Statuses;

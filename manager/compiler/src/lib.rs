@@ -13,6 +13,8 @@ mod endpoints;
 mod entries;
 mod gateways;
 mod index;
+mod instances;
+mod limits;
 mod nodes;
 mod problems;
 mod routes;

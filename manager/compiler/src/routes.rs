@@ -128,7 +128,8 @@ impl Routes {
             | Kind::HttpRoute
             | Kind::GrpcRoute
             | Kind::TcpRoute
-            | Kind::TlsRoute => self.take_route(settings, store.object(key), key, dirty),
+            | Kind::TlsRoute
+            | Kind::UdpRoute => self.take_route(settings, store.object(key), key, dirty),
             Kind::Service => {
                 let name = settings.service_name(&key.namespace, &key.name);
                 self.touch_host(&name.hostname, dirty);

@@ -16,7 +16,7 @@ const NAMESPACES: [&str; 2] = ["default", "istio-system"];
 /// A document out of a small world, so that objects meet.
 fn document() -> impl Strategy<Value = String> {
     let names = (0..NAMESPACES.len(), 0..3_u8, 0..4_u8, 0..4_u8);
-    (0..27_u8, names).prop_map(|(kind, (namespace, name, a, b))| {
+    (0..31_u8, names).prop_map(|(kind, (namespace, name, a, b))| {
         let namespace = NAMESPACES[namespace];
         match kind {
             0 => service(namespace, name, a, b),
@@ -30,6 +30,9 @@ fn document() -> impl Strategy<Value = String> {
             13 => gateway(namespace, a, b),
             14 => grant(namespace, a, b),
             15..27 => policies::document(kind - 15, namespace, name, a, b),
+            27 | 28 => workload_entry(namespace, name, a, b),
+            29 => rate_limit(namespace, name, a, b),
+            30 => mesh_config(a, b),
             _ if a == 0 => "kind: [torn\n".into(),
             _ => of_namespace(namespace, b),
         }
@@ -53,8 +56,15 @@ fn slice(namespace: &str, name: u8, a: u8, b: u8) -> String {
 
 fn pod(namespace: &str, name: u8, a: u8, b: u8) -> String {
     let phase = if a == 3 { "Succeeded" } else { "Running" };
+    let mode = ["ambient", "none", "x", "ambient"][usize::from(b)];
+    let redirection = ["enabled", "disabled"][usize::from(a % 2)];
+    let mode = if name == 0 {
+        format!("istio.io/dataplane-mode: {mode}")
+    } else {
+        "x: y".into()
+    };
     format!(
-        "apiVersion: v1\nkind: Pod\nmetadata:\n  name: p{name}\n  namespace: {namespace}\n  labels: {{app: a{b}, version: v{a}}}\nspec:\n  nodeName: n{a}\n  containers: [{{name: c, image: i, ports: [{{name: web, containerPort: 808{a}}}]}}]\nstatus:\n  phase: {phase}\n  podIPs: [{{ip: 10.1.0.{b}}}]\n  conditions: [{{type: Ready, status: \"True\"}}]\n"
+        "apiVersion: v1\nkind: Pod\nmetadata:\n  name: p{name}\n  namespace: {namespace}\n  labels: {{app: a{b}, version: v{a}, {mode}}}\n  annotations: {{ambient.istio.io/redirection: {redirection}}}\nspec:\n  nodeName: n{a}\n  containers: [{{name: c, image: i, ports: [{{name: web, containerPort: 808{a}}}]}}]\nstatus:\n  phase: {phase}\n  podIPs: [{{ip: 10.1.0.{b}}}]\n  conditions: [{{type: Ready, status: \"True\"}}]\n"
     )
 }
 
@@ -66,8 +76,9 @@ fn node(name: u8, a: u8) -> String {
 
 fn of_namespace(namespace: &str, b: u8) -> String {
     let distribution = ["Any", "PreferClose", "PreferSameNode", "nonsense"][usize::from(b)];
+    let mode = ["ambient", "none", "ambient", "x"][usize::from(b)];
     format!(
-        "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {namespace}\n  annotations: {{networking.istio.io/traffic-distribution: {distribution}}}\n"
+        "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {namespace}\n  labels: {{istio.io/dataplane-mode: {mode}}}\n  annotations: {{networking.istio.io/traffic-distribution: {distribution}}}\n"
     )
 }
 
@@ -143,13 +154,15 @@ fn http_route(namespace: &str, name: u8, a: u8, b: u8) -> String {
         2 => "{group: '', kind: Service, name: s1}",
         _ => "{group: '', kind: Service, name: s1, namespace: default, port: 80}",
     };
+    let host = ["", "x.example.com", "'*.example.com'", "y.example.com"][usize::from(b)];
     let backend = match b {
         0 => "{name: s1, port: 80}",
         1 => "{name: s2, port: 81}",
         _ => "{name: s1, namespace: default, port: 80}",
     };
     format!(
-        "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {{name: h{name}, namespace: {namespace}}}\nspec:\n  parentRefs: [{parent}]\n  rules: [{{backendRefs: [{backend}]}}]\n"
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {{name: h{name}, namespace: {namespace}, creationTimestamp: 2026-01-0{}T00:00:00Z}}\nspec:\n  parentRefs: [{parent}]\n  hostnames: [{host}]\n  rules: [{{backendRefs: [{backend}]}}]\n",
+        1 + (a ^ b)
     )
 }
 
@@ -181,6 +194,29 @@ fn grant(namespace: &str, a: u8, b: u8) -> String {
     ][usize::from(b)];
     format!(
         "apiVersion: gateway.networking.k8s.io/v1beta1\nkind: ReferenceGrant\nmetadata: {{name: g{a}, namespace: {namespace}}}\nspec:\n  from: [{{group: gateway.networking.k8s.io, kind: {referrer}, namespace: {from}}}]\n  to: [{{group: '', kind: {to}}}]\n"
+    )
+}
+
+fn workload_entry(namespace: &str, name: u8, a: u8, b: u8) -> String {
+    let address = if a == 3 {
+        "vm.example.com".into()
+    } else {
+        format!("10.1.0.{b}")
+    };
+    format!(
+        "apiVersion: networking.istio.io/v1\nkind: WorkloadEntry\nmetadata: {{name: p{name}, namespace: {namespace}}}\nspec:\n  address: {address}\n  serviceAccount: sa{a}\n  labels: {{app: a{b}}}\n"
+    )
+}
+
+fn rate_limit(namespace: &str, name: u8, a: u8, b: u8) -> String {
+    format!(
+        "apiVersion: weft.dev/v1alpha1\nkind: RateLimitPolicy\nmetadata: {{name: r{name}, namespace: {namespace}}}\nspec:\n  targetRefs: [{{kind: Service, name: s{a}}}]\n  connections: {{perSecond: {b}, concurrent: 5}}\n"
+    )
+}
+
+fn mesh_config(a: u8, b: u8) -> String {
+    format!(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: istio, namespace: istio-system}}\ndata:\n  mesh: |\n    trustDomain: td{a}\n    trustDomainAliases: [old{b}]\n"
     )
 }
 

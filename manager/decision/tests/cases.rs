@@ -9,7 +9,11 @@ use std::path::Path;
 use serde_json::Value;
 use weft_api::Store;
 use weft_compiler::{Compiler, Settings};
-use weft_decision::{Attributes, GatewaySubject, HttpAttributes, Layer, Subject, authorize, mtls};
+use weft_decision::{
+    Attributes, GatewaySubject, HttpAttributes, Layer, Subject,
+    authorize::{self, authorize},
+    mtls,
+};
 use weft_model::{ServiceName, policy::Policies};
 use weft_testkit::cases::{Golden, folders, inputs};
 
@@ -101,6 +105,18 @@ fn answer(policies: &Policies, line: &str) -> String {
         _ => Layer::L7,
     };
     let verdict = authorize(policies, &subject, &attributes, layer);
+    for considered in &verdict.considered {
+        let policy = considered.policy;
+        let checks = authorize::checks(policy, &attributes, layer, policies.mesh.normalization);
+        let first = checks
+            .iter()
+            .position(|rule| rule.iter().all(|check| check.fits));
+        assert_eq!(
+            first, considered.rule,
+            "explaining {} agrees with deciding",
+            policy.author.name
+        );
+    }
     let word = if verdict.is_allowed { "allow" } else { "deny" };
     let mut text = format!("{word} {:?}", verdict.reason);
     if let Some((policy, rule)) = verdict.decided_by {

@@ -50,7 +50,7 @@ pub(crate) struct ExplainArgs {
 }
 
 /// `weft analyze`. Exit codes as those of istioctl: 0 nothing at or above the threshold, 79
-/// something, 2 nothing could be read.
+/// something, 65 a document is no YAML; 2 nothing could be read.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct AnalyzeArgs {
     #[command(flatten)]
@@ -64,7 +64,7 @@ pub(crate) struct AnalyzeArgs {
     #[arg(short = 'A', long)]
     pub(crate) all_namespaces: bool,
 
-    /// Messages of at least this level make the exit code 79
+    /// Messages of at least this level, shown or not, make the exit code 79
     #[arg(
         long,
         value_name = "LEVEL",
@@ -74,13 +74,38 @@ pub(crate) struct AnalyzeArgs {
     )]
     pub(crate) failure_threshold: Level,
 
-    /// Do not show messages of a code for objects, as CODE=KIND NAME.NAMESPACE with * for any
-    /// text; may be given several times
-    #[arg(short = 'S', long, value_name = "CODE=OBJECT")]
-    pub(crate) suppress: Vec<String>,
+    /// Show messages of at least this level
+    #[arg(
+        long,
+        value_name = "LEVEL",
+        value_enum,
+        ignore_case = true,
+        default_value = "info"
+    )]
+    pub(crate) output_threshold: Level,
+
+    /// Do not show messages of a code for objects, as CODE=KIND NAME.NAMESPACE or CODE=KIND
+    /// NAMESPACE/NAME, with * for any text; may be given several times
+    #[arg(short = 'S', long, value_name = "CODE=OBJECT", value_parser = suppression)]
+    pub(crate) suppress: Vec<(String, String)>,
+
+    /// Documents that are no YAML do not make the exit code 65
+    #[arg(long)]
+    pub(crate) ignore_unknown: bool,
+
+    /// List all codes: those looked for, and why the others are not
+    #[arg(short = 'L', long, visible_alias = "list-analyzers", exclusive = true)]
+    pub(crate) list_codes: bool,
 
     #[command(flatten)]
     pub(crate) output: Output,
+}
+
+fn suppression(written: &str) -> Result<(String, String), &'static str> {
+    match written.split_once('=') {
+        Some((code, object)) if !object.contains('=') => Ok((code.to_owned(), object.to_owned())),
+        _ => Err("write it as CODE=OBJECT, such as \"IST0101=VirtualService *.default\""),
+    }
 }
 
 /// Level of a message.
@@ -94,8 +119,20 @@ pub(crate) enum Level {
     Error,
 }
 
+/// What a client speaks.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Spoken {
+    /// Requests
+    Http,
+    /// A connection that is not looked into
+    Tcp,
+    /// Datagrams
+    Udp,
+}
+
 /// `weft why`. Exit codes: 0 allowed, 1 denied, 2 nothing could be asked.
 #[derive(Args, Clone, Debug)]
+#[command(after_long_help = crate::cmd::why::reference::text())]
 pub(crate) struct WhyArgs {
     #[command(flatten)]
     pub(crate) files: Files,
@@ -111,6 +148,10 @@ pub(crate) struct WhyArgs {
     /// Host, or address, that is asked for, with the port where it matters
     #[arg(long, value_name = "HOST[:PORT]")]
     pub(crate) to: String,
+
+    /// What the client speaks [default: what the port or the listener says]
+    #[arg(long, value_name = "PROTOCOL", value_enum)]
+    pub(crate) protocol: Option<Spoken>,
 
     /// HTTP method; makes it a request where the port does not say so
     #[arg(long, value_name = "METHOD")]

@@ -1,16 +1,22 @@
 //! `weft why`: what happens to a request or connection, and because of what.
 //!
-//! Reading order: [`party`] (who asks, and whom), [`course`] (where it goes), [`passage`] (whether
-//! it may), [`answer`] (the JSON), [`text`] (the same for people).
+//! Reading order: [`party`] (who asks, and whom), [`course`] (where it goes), [`considered`] (which
+//! routes were asked), [`refused`] (which were never taken), [`passage`] (whether it may), [`answer`] (the JSON), [`reference`](mod@reference)
+//! (its documentation), [`text`] (the same for people).
 
 mod answer;
+mod considered;
 mod course;
+mod description;
 mod party;
 mod passage;
+mod places;
+pub(crate) mod reference;
+mod refused;
 mod text;
 mod verdict;
 
-use std::process::ExitCode;
+use std::{collections::BTreeMap, process::ExitCode};
 
 use anyhow::Result;
 use weft_api::Store;
@@ -29,10 +35,12 @@ pub(crate) struct World {
     settings: Settings,
     compiler: Compiler,
     router: Router,
+    /// Texts of the files, by name.
+    texts: BTreeMap<String, String>,
 }
 
 impl World {
-    fn new(store: Store) -> Self {
+    fn new(store: Store, texts: BTreeMap<String, String>) -> Self {
         let settings = Settings::default().with_mesh_config(&store);
         let mut compiler = Compiler::new(Settings::default());
         let keys: Vec<_> = store.keys().cloned().collect();
@@ -43,6 +51,7 @@ impl World {
             settings,
             compiler,
             router,
+            texts,
         }
     }
 
@@ -77,7 +86,8 @@ pub(crate) enum WhyError {
 
 /// Decides, and says why.
 pub(crate) fn run(args: &WhyArgs) -> Result<ExitCode> {
-    let world = World::new(documents::read(&args.files)?);
+    let (store, texts) = documents::read_with_texts(&args.files)?;
+    let world = World::new(store, texts);
     let client = Client::find(&world, args)?;
     let asked = Asked::find(&world, &client, args)?;
     let answer = decide(&world, &client, &asked);
@@ -91,14 +101,18 @@ pub(crate) fn run(args: &WhyArgs) -> Result<ExitCode> {
 }
 
 fn decide(world: &World, client: &Client, asked: &Asked) -> Answer {
-    let mut course = course::course(world, client, asked);
+    let claims = passage::believed(world, client, asked);
+    let mut course = course::course(world, client, asked, claims.as_ref());
     let passage = passage::passage(world, client, asked, &course);
     let mut considered = std::mem::take(&mut course.considered);
+    considered.extend(refused::routes(world, client, asked));
     considered.extend(passage.considered);
     let mut notes = client.notes.clone();
     notes.extend(course.notes);
     notes.extend(passage.notes);
-    Answer {
+    let mut opposite = passage.opposite;
+    opposite.append(&mut course.opposite);
+    let mut answer = Answer {
         verdict: passage.verdict,
         layer: passage.layer,
         decided_by: passage.decided_by,
@@ -106,9 +120,11 @@ fn decide(world: &World, client: &Client, asked: &Asked) -> Answer {
         considered,
         route: course.route,
         mtls: passage.mtls,
-        opposite: passage.opposite,
+        opposite,
         notes,
-    }
+    };
+    places::locate(&world.texts, &mut answer);
+    answer
 }
 
 #[cfg(test)]

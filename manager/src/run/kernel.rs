@@ -8,7 +8,7 @@ use rustix::{
 };
 use tokio::sync::mpsc;
 use weft_abi::{Event, EventKind};
-use weft_loader::{Events, TraceLog};
+use weft_loader::{Events, Told, TraceLog};
 use weft_lower::{
     Failures, Planner, PoolName, Verdict,
     outlier::{FailureKind, Reason},
@@ -27,7 +27,9 @@ pub(crate) fn follow(mut events: Events) -> mpsc::Receiver<Event> {
     let (sender, receiver) = mpsc::channel(BATCH);
     std::thread::spawn(move || {
         while wait(&events) {
-            while let Some(event) = events.next() {
+            while let Some(told) = events.next() {
+                // Of policy nothing is reported yet.
+                let Told::Kernel(event) = told else { continue };
                 if sender.blocking_send(event).is_err() {
                     return;
                 }

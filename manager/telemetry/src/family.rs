@@ -186,6 +186,12 @@ families! {
         "Starts of this manager process; mode is fresh, or adopted when it found pinned maps";
     SOCKETS_DESTROYED = Counter "weft_sockets_destroyed_total" &["protocol"],
         "Sockets destroyed because their backend was removed";
+    CERT_EXPIRY = Gauge "weft_cert_expiry_seconds" &["identity"],
+        "When the certificate of a service account ends, as Unix time";
+    ROOT_EXPIRY = Gauge "weft_root_expiry_seconds" &["trust_domain"],
+        "When the first root certificate of a trust domain ends, as Unix time";
+    CLOCK_SKEW = Gauge "weft_clock_skew_seconds" &[],
+        "How far this clock is ahead of the authority's, as the last certificate told";
     BUILD = Gauge "weft_build_info" &["version", "commit"],
         "Always 1; the labels say what is running";
 

@@ -1,6 +1,9 @@
 //! Metrics of the manager itself: counted where things happen, by reference.
 
-use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::{
+    sync::atomic::{AtomicI64, AtomicU64},
+    time::SystemTime,
+};
 
 use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
@@ -21,10 +24,18 @@ pub struct ManagerMetrics {
     starts: Family<Labels, Counter<u64, AtomicU64>>,
     destroyed: Family<Labels, Counter<u64, AtomicU64>>,
     events: Family<Labels, Counter<u64, AtomicU64>>,
+    certificates: Family<Labels, Gauge<i64, AtomicI64>>,
+    roots: Family<Labels, Gauge<i64, AtomicI64>>,
+    skew: Gauge<f64, AtomicU64>,
 }
 
 impl ManagerMetrics {
-    pub(crate) fn register(registry: &mut Registry, build: &Build) -> Self {
+    pub(crate) fn unix(time: SystemTime) -> i64 {
+        let since = time.duration_since(SystemTime::UNIX_EPOCH);
+        i64::try_from(since.unwrap_or_default().as_secs()).unwrap_or(i64::MAX)
+    }
+
+    fn register(registry: &mut Registry, build: &Build) -> Self {
         let metrics = Self {
             generation: Gauge::default(),
             // 100 us to 10 s.
@@ -36,6 +47,9 @@ impl ManagerMetrics {
             starts: Family::default(),
             destroyed: Family::default(),
             events: Family::default(),
+            certificates: Family::default(),
+            roots: Family::default(),
+            skew: Gauge::default(),
         };
         register(
             registry,
@@ -51,6 +65,9 @@ impl ManagerMetrics {
             metrics.destroyed.clone(),
         );
         register(registry, &family::EVENTS, metrics.events.clone());
+        register(registry, &family::CERT_EXPIRY, metrics.certificates.clone());
+        register(registry, &family::ROOT_EXPIRY, metrics.roots.clone());
+        register(registry, &family::CLOCK_SKEW, metrics.skew.clone());
         constant(registry, &family::BUILD, &[&build.version, &build.commit]);
         constant(registry, &family::ISTIO_BUILD, &["weft", &build.version]);
         metrics.problems_now(0, 0, 0);
@@ -95,6 +112,31 @@ impl ManagerMetrics {
             .destroyed
             .get_or_create(&labels(&family::SOCKETS_DESTROYED, [protocol]));
         counter.inc_by(count);
+    }
+
+    /// A service account has a certificate that ends at `not_after`.
+    pub fn certificate(&self, identity: &str, not_after: SystemTime) {
+        self.certificates
+            .get_or_create(&labels(&family::CERT_EXPIRY, [identity]))
+            .set(unix(not_after));
+    }
+
+    /// A service account has no certificate any more.
+    pub fn certificate_gone(&self, identity: &str) {
+        self.certificates
+            .remove(&labels(&family::CERT_EXPIRY, [identity]));
+    }
+
+    /// The first root of a trust domain ends at `not_after`.
+    pub fn root(&self, trust_domain: &str, not_after: SystemTime) {
+        self.roots
+            .get_or_create(&labels(&family::ROOT_EXPIRY, [trust_domain]))
+            .set(unix(not_after));
+    }
+
+    /// This clock is ahead of the authority's by so many seconds.
+    pub fn clock_skew(&self, seconds: f64) {
+        self.skew.set(seconds);
     }
 
     /// An event was read from the ring buffer.

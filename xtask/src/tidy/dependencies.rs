@@ -14,7 +14,7 @@ struct Row {
     outside: &'static [&'static str],
 }
 
-const TABLE: [Row; 15] = [
+const TABLE: [Row; 17] = [
     Row {
         name: "weft-abi",
         ours: &[],
@@ -62,8 +62,29 @@ const TABLE: [Row; 15] = [
     },
     Row {
         name: "weft-lower",
-        ours: &["weft-abi", "weft-model"],
+        // Rule sets and mTLS modes are tables of what `weft-decision` decides: one matcher, so that
+        // kernel, proxy and `weft why` cannot differ.
+        ours: &["weft-abi", "weft-decision", "weft-logic", "weft-model"],
         outside: &["serde", "serde_json", "thiserror"],
+    },
+    Row {
+        name: "weft-identity",
+        ours: &[],
+        outside: &[
+            "pem",
+            "rcgen",
+            "rustls",
+            "rustls-webpki",
+            "thiserror",
+            "time",
+            "x509-parser",
+        ],
+    },
+    Row {
+        name: "weft-wire",
+        ours: &[],
+        // tonic only with the feature `service`.
+        outside: &["prost", "prost-types", "tonic", "tonic-prost"],
     },
     Row {
         name: "weft-loader",
@@ -84,7 +105,7 @@ const TABLE: [Row; 15] = [
     Row {
         name: "weft-telemetry",
         ours: &["weft-abi", "weft-model"],
-        outside: &["prometheus-client", "serde"],
+        outside: &["jiff", "prometheus-client", "serde", "serde_json"],
     },
     Row {
         name: "weft-admin",
@@ -113,15 +134,19 @@ const TABLE: [Row; 15] = [
             "weft-api",
             "weft-compiler",
             "weft-decision",
+            "weft-identity",
             "weft-loader",
             "weft-lower",
             "weft-model",
             "weft-telemetry",
+            "weft-wire",
         ],
         outside: &[
             "anyhow",
+            "aws-lc-rs",
             "clap",
             "crossterm",
+            "hyper-util",
             "if-addrs",
             "notify",
             "ratatui",
@@ -130,6 +155,9 @@ const TABLE: [Row; 15] = [
             "serde_json",
             "thiserror",
             "tokio",
+            "tokio-rustls",
+            "tokio-stream",
+            "tonic",
             "tracing",
             "tracing-subscriber",
         ],
@@ -149,7 +177,7 @@ const TABLE: [Row; 15] = [
     Row {
         name: "xtask",
         ours: &["weft-testkit"],
-        outside: TOOLS,
+        outside: XTASK,
     },
 ];
 
@@ -161,6 +189,19 @@ const TOOLS: &[&str] = &[
     "rustix",
     "serde_json",
     "signal-hook",
+    "xshell",
+];
+
+/// What xtask uses beside those: it makes the code of the messages.
+const XTASK: &[&str] = &[
+    "anyhow",
+    "clap",
+    "libc",
+    "protox",
+    "rustix",
+    "serde_json",
+    "signal-hook",
+    "tonic-prost-build",
     "xshell",
 ];
 

@@ -6,7 +6,7 @@ use xshell::{Shell, cmd};
 use super::{Problems, metadata::Workspace, sources::Source};
 
 /// Crates that decide and never act.
-const PURE: [&str; 7] = [
+const PURE: [&str; 9] = [
     "weft-abi",
     "weft-logic",
     "weft-api",
@@ -14,6 +14,8 @@ const PURE: [&str; 7] = [
     "weft-compiler",
     "weft-decision",
     "weft-lower",
+    "weft-identity",
+    "weft-wire",
 ];
 
 /// Crates whose presence anywhere below a pure crate means it can act.

@@ -69,10 +69,11 @@ impl Gateways<'_> {
         let mut found = Vec::new();
         for (index, parent) in route.parents.iter().enumerate() {
             let path = format!("spec.parentRefs[{index}]");
-            match self.parent(route, parent) {
-                Some(Ok(_)) => {}
-                Some(Err(refusal)) => {
-                    found.push(problem(route.object, Severity::Error, path, &refusal));
+            let mut known = verdict.parents.iter();
+            match known.find(|(position, _, _)| *position == index) {
+                Some((_, _, Ok(_))) => {}
+                Some((_, _, Err(refusal))) => {
+                    found.push(problem(route.object, Severity::Error, path, refusal));
                 }
                 None => found.extend(self.strange_parent(route, parent, path)),
             }

@@ -207,7 +207,7 @@ fn listener_conditions(
 /// The status of a route.
 pub(super) fn of_route(verdict: &RouteVerdict<'_>) -> Status {
     let object = verdict.route.object;
-    let parents = verdict.parents.iter().map(|(parent, outcome)| {
+    let parents = verdict.parents.iter().map(|(_, parent, outcome)| {
         let mut conditions = Conditions::of(object);
         let refusal = outcome.as_ref().err().or(verdict.refusal.as_ref());
         conditions.positive("Accepted", "Accepted", refusal);

@@ -16,9 +16,10 @@ use weft_model::{
 
 use super::{
     Gateways, Read, Reads, Route,
+    contests::Contests,
     route::ROUTES,
     status::{of_class, of_object, of_route, status_name},
-    verdict::Lead,
+    verdict::{Lead, RouteVerdict},
 };
 
 /// How many routes lead from Gateways (inner) to Services (outer).
@@ -36,6 +37,7 @@ pub(crate) struct Statuses {
     /// By Gateway and position of the listener: how many accepted routes are attached.
     attached: BTreeMap<ObjectKey, BTreeMap<usize, u32>>,
     leading_to: LeadingTo,
+    contests: Contests,
 }
 
 /// What is known of an object.
@@ -98,8 +100,7 @@ impl Statuses {
             }
         }
         let mut edits = Vec::new();
-        for key in routes {
-            let entry = self.of_route(store, &key);
+        for (key, entry) in self.settled(store, routes) {
             self.count(&entry, &key, &mut others);
             self.replace(key, entry, &mut edits);
         }
@@ -110,22 +111,34 @@ impl Statuses {
         edits
     }
 
-    fn of_route(&self, store: &Store, key: &ObjectKey) -> Entry {
-        let reads = Reads::default();
-        let gateways = Gateways::watched(store, &reads);
-        let object = store.object(key);
-        let verdict = object.and_then(|object| Some(gateways.route_verdict(Route::of(object)?)));
-        let Some(verdict) = verdict else {
-            return Entry::default();
-        };
-        let attached = verdict.attached();
-        Entry {
-            status: Some(Arc::new(of_object(key, of_route(&verdict)))),
-            problems: gateways.route_problems(&verdict),
-            leads: verdict.leads(&attached),
-            attached,
-            reads: reads.into_inner(),
+    /// What came of these routes and of those for which they decide anew.
+    fn settled(
+        &mut self,
+        store: &Store,
+        routes: BTreeSet<ObjectKey>,
+    ) -> BTreeMap<ObjectKey, Entry> {
+        let contests = &mut self.contests;
+        let mut touched = BTreeSet::new();
+        let mut entries = BTreeMap::new();
+        for key in routes {
+            let claim = |verdict: Option<&mut RouteVerdict<'_>>| {
+                contests.take(&key, verdict.as_deref(), &mut touched);
+            };
+            let entry = of_route_with(store, &key, claim);
+            entries.insert(key, entry);
         }
+        let mut losers = contests.judge(store, &touched);
+        losers.extend(entries.keys().filter(|key| contests.has_lost(key)).cloned());
+        for key in losers {
+            let settle = |verdict: Option<&mut RouteVerdict<'_>>| {
+                verdict
+                    .into_iter()
+                    .for_each(|verdict| contests.settle(verdict));
+            };
+            let entry = of_route_with(store, &key, settle);
+            entries.insert(key, entry);
+        }
+        entries
     }
 
     fn of_other(&self, store: &Store, key: &ObjectKey) -> Entry {
@@ -206,6 +219,31 @@ impl Statuses {
         if new.status.is_some() || !new.problems.is_empty() || !new.reads.is_empty() {
             self.entries.insert(key, new);
         }
+    }
+}
+
+/// What is known of a route once others had their say about what came of it.
+fn of_route_with(
+    store: &Store,
+    key: &ObjectKey,
+    others: impl FnOnce(Option<&mut RouteVerdict<'_>>),
+) -> Entry {
+    let reads = Reads::default();
+    let gateways = Gateways::watched(store, &reads);
+    let object = store.object(key);
+    let verdict = object.and_then(|object| Some(gateways.route_verdict(Route::of(object)?)));
+    let Some(mut verdict) = verdict else {
+        others(None);
+        return Entry::default();
+    };
+    others(Some(&mut verdict));
+    let attached = verdict.attached();
+    Entry {
+        status: Some(Arc::new(of_object(key, of_route(&verdict)))),
+        problems: gateways.route_problems(&verdict),
+        leads: verdict.leads(&attached),
+        attached,
+        reads: reads.into_inner(),
     }
 }
 

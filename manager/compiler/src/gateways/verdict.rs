@@ -9,8 +9,8 @@ use super::{Gateways, Parent, Refusal, Route};
 /// What came of a route.
 pub(super) struct RouteVerdict<'s> {
     pub(super) route: Route<'s>,
-    /// Of the parents that are Weft's business, in order.
-    pub(super) parents: Vec<(&'s ParentRef, Result<Parent<'s>, Refusal>)>,
+    /// Of the parents that are Weft's business, with their positions in `spec.parentRefs`, in order.
+    pub(super) parents: Vec<(usize, &'s ParentRef, Result<Parent<'s>, Refusal>)>,
     /// Why no rule can be done.
     pub(super) refusal: Option<Refusal>,
     /// Why some rules cannot be done.
@@ -31,7 +31,7 @@ impl RouteVerdict<'_> {
     pub(super) fn attached(&self) -> BTreeSet<(ObjectKey, usize)> {
         let mut places = BTreeSet::new();
         let accepted = self.parents.iter().filter(|_| self.refusal.is_none());
-        for (_, parent) in accepted {
+        for (_, _, parent) in accepted {
             if let Ok(Parent::Gateway {
                 gateway,
                 attachments,
@@ -59,10 +59,11 @@ impl RouteVerdict<'_> {
 }
 
 impl<'s> Gateways<'s> {
-    /// What came of a route.
+    /// What came of a route, if it had no rivals.
     pub(super) fn route_verdict(&self, route: Route<'s>) -> RouteVerdict<'s> {
-        let verdict = |parent| Some((parent, self.parent(&route, parent)?));
-        let parents = route.parents.iter().filter_map(verdict).collect();
+        let parents = route.parents.iter().enumerate();
+        let verdict = |(position, parent)| Some((position, parent, self.parent(&route, parent)?));
+        let parents = parents.filter_map(verdict).collect();
         let mut services = Vec::new();
         let mut broken_backends = Vec::new();
         for backend in route.backends() {

@@ -42,6 +42,7 @@ pub(super) fn tables(
             http: virtual_service::http(sources, named, View::Mesh),
             tls,
             tcp,
+            udp: Vec::new(),
         };
         tables.push(Arc::new(table));
     }

@@ -111,12 +111,14 @@ fn grpc_route(namespace: &str, name: u8, a: u8, b: u8) -> String {
         2 => "{name: gw, namespace: default, sectionName: h}",
         _ => "{group: '', kind: Service, name: s1}",
     };
+    let host = ["", "x.example.com", "'*.example.com'", "x.example.com"][usize::from(b)];
     let filter = [
         "",
         "filters: [{type: ExtensionRef, extensionRef: {group: g, kind: K, name: n}}], ",
     ][usize::from(b / 3)];
     format!(
-        "apiVersion: gateway.networking.k8s.io/v1\nkind: GRPCRoute\nmetadata: {{name: g{name}, namespace: {namespace}}}\nspec:\n  parentRefs: [{parent}]\n  rules: [{{{filter}backendRefs: [{{name: s{b}, port: 80}}]}}]\n"
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: GRPCRoute\nmetadata: {{name: g{name}, namespace: {namespace}, creationTimestamp: 2026-01-0{}T00:00:00Z}}\nspec:\n  parentRefs: [{parent}]\n  hostnames: [{host}]\n  rules: [{{{filter}backendRefs: [{{name: s{b}, port: 80}}]}}]\n",
+        1 + (a ^ b)
     )
 }
 

@@ -33,6 +33,7 @@ impl Maps {
                 MapOp::DeleteService(..) | MapOp::DeleteWorkload(..) => {
                     panic!("nothing to delete in empty maps: {op:?}")
                 }
+                other => panic!("not of this planner: {other:?}"),
             }
         }
         maps

@@ -1,0 +1,223 @@
+//! Whether a peer's certificate is believed.
+
+use std::sync::Arc;
+
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature},
+    pki_types::{CertificateDer, ServerName, UnixTime},
+    server::danger::{ClientCertVerified, ClientCertVerifier},
+};
+use webpki::{
+    EndEntityCert, KeyUsage, RevocationCheckDepth, RevocationOptionsBuilder, UnknownStatusPolicy,
+};
+
+use crate::{CertificateFacts, PeerError, SpiffeId, TrustPolicy};
+
+/// Verifies either side of a connection.
+#[derive(Debug)]
+pub(super) struct Verifier {
+    policy: TrustPolicy,
+    /// Who the peer must be; `None` leaves that to the caller.
+    expected: Option<Arc<[SpiffeId]>>,
+    mandatory: bool,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+#[derive(Clone, Copy)]
+enum Purpose {
+    Server,
+    Client,
+}
+
+impl Verifier {
+    pub(super) fn new(policy: TrustPolicy, expected: Option<Arc<[SpiffeId]>>) -> Self {
+        Self {
+            policy,
+            expected,
+            mandatory: true,
+            algorithms: super::provider().signature_verification_algorithms,
+        }
+    }
+
+    /// Lets clients without a certificate in.
+    pub(super) fn optional(mut self) -> Self {
+        self.mandatory = false;
+        self
+    }
+
+    fn verify(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+        purpose: Purpose,
+    ) -> Result<(), Error> {
+        let id = self.claim(leaf, purpose).map_err(refused)?;
+        self.prove(&id, leaf, intermediates, now, purpose)?;
+        match &self.expected {
+            Some(expected) if !expected.contains(&id) => Err(refused(PeerError::Unexpected(id))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Who the certificate says the peer is; whether that is true is another question.
+    fn claim(&self, leaf: &CertificateDer<'_>, purpose: Purpose) -> Result<SpiffeId, PeerError> {
+        let facts = CertificateFacts::read(leaf)?;
+        if facts.is_authority {
+            return Err(PeerError::Authority);
+        }
+        match purpose {
+            Purpose::Server if !facts.for_servers => return Err(PeerError::Usage("servers")),
+            Purpose::Client if !facts.for_clients => return Err(PeerError::Usage("clients")),
+            _ => {}
+        }
+        let id = facts.id()?;
+        if !self.policy.domains.contains(id.trust_domain()) {
+            return Err(PeerError::TrustDomain(id));
+        }
+        Ok(id)
+    }
+
+    /// Whether an authority of that trust domain, and of no other, says so too.
+    fn prove(
+        &self,
+        id: &SpiffeId,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+        purpose: Purpose,
+    ) -> Result<(), Error> {
+        let policy = &self.policy;
+        let anchors = policy.bundle.anchors(id.trust_domain(), &policy.domains);
+        let lists: Vec<_> = policy.revoked.iter().map(|list| list.as_list()).collect();
+        let revocation = RevocationOptionsBuilder::new(&lists).ok().map(|builder| {
+            builder
+                .with_depth(RevocationCheckDepth::Chain)
+                // Lists are optional, so a certificate that none speaks of is not suspect.
+                .with_status_policy(UnknownStatusPolicy::Allow)
+                .build()
+        });
+        let usage = match purpose {
+            Purpose::Server => KeyUsage::server_auth(),
+            Purpose::Client => KeyUsage::client_auth(),
+        };
+        let parsed = EndEntityCert::try_from(leaf).map_err(unproven)?;
+        parsed
+            .verify_for_usage(
+                self.algorithms.all,
+                anchors,
+                intermediates,
+                now,
+                usage,
+                revocation,
+                None,
+            )
+            .map(drop)
+            .map_err(unproven)
+    }
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        self.verify(end_entity, intermediates, now, Purpose::Server)?;
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _certificate: &CertificateDer<'_>,
+        _signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Err(only_tls13())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, certificate, signature, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+impl ClientCertVerifier for Verifier {
+    fn client_auth_mandatory(&self) -> bool {
+        self.mandatory
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        self.verify(end_entity, intermediates, now, Purpose::Client)?;
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _certificate: &CertificateDer<'_>,
+        _signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Err(only_tls13())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, certificate, signature, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+fn only_tls13() -> Error {
+    Error::PeerIncompatible(rustls::PeerIncompatible::SupportedVersionsExtensionRequired)
+}
+
+fn refused(error: PeerError) -> Error {
+    Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(error))))
+}
+
+/// What rustls has a word, and TLS an alert, for is said in it.
+fn unproven(error: webpki::Error) -> Error {
+    let error = match error {
+        webpki::Error::CertExpired { time, not_after } => {
+            CertificateError::ExpiredContext { time, not_after }
+        }
+        webpki::Error::CertNotValidYet { time, not_before } => {
+            CertificateError::NotValidYetContext { time, not_before }
+        }
+        webpki::Error::CertRevoked => CertificateError::Revoked,
+        webpki::Error::UnknownIssuer => CertificateError::UnknownIssuer,
+        webpki::Error::InvalidSignatureForPublicKey => CertificateError::BadSignature,
+        error => CertificateError::Other(OtherError(Arc::new(error))),
+    };
+    Error::InvalidCertificate(error)
+}

@@ -1,0 +1,253 @@
+//! What the authority signs, and what it refuses.
+
+#[path = "support/party.rs"]
+mod party;
+
+use std::{fs, path::Path, process::Command, time::Duration};
+
+use party::{DAY, HOUR, T0, authority, id, serial};
+use proptest::prelude::*;
+use weft_identity::{
+    Authority, AuthorityError, CertificateFacts, Csr, CsrError, PluginFiles, SigningRequest,
+    peer_id, pem, schedule::BACKDATE,
+};
+
+const CART: &str = "spiffe://mesh.a/ns/shop/sa/cart";
+const ADMIN: &str = "spiffe://mesh.a/ns/kube-system/sa/admin";
+
+fn request(name: &str) -> SigningRequest {
+    SigningRequest::from_der(Csr::generate(&id(name)).expect("csr").der()).expect("request")
+}
+
+#[test]
+fn signs_who_was_authenticated_whatever_the_request_asks() {
+    let chain = authority("mesh.a")
+        .sign(&request(ADMIN), &id(CART), HOUR, T0, serial())
+        .expect("signed");
+    let facts = CertificateFacts::read(&chain[0]).expect("facts");
+    assert_eq!(peer_id(&chain).expect("id"), id(CART));
+    assert_eq!(facts.uris, [CART]);
+    assert_eq!(facts.subject, "");
+    assert!(facts.for_clients && facts.for_servers && !facts.is_authority);
+    assert_eq!(
+        (facts.not_before, facts.not_after),
+        (T0 - BACKDATE, T0 + HOUR)
+    );
+    assert_eq!(facts.serial.len(), 16);
+}
+
+#[test]
+fn no_certificate_outlives_the_authority() {
+    let authority = Authority::create("mesh.a", HOUR, T0, serial()).expect("authority");
+    let sign = |now| authority.sign(&request(CART), &id(CART), DAY, now, serial());
+    let chain = sign(T0).expect("signed");
+    let facts = CertificateFacts::read(&chain[0]).expect("facts");
+    assert_eq!(facts.not_after, T0 + HOUR);
+    assert!(matches!(sign(T0 + HOUR), Err(AuthorityError::NotValid)));
+    assert!(matches!(sign(T0 - HOUR), Err(AuthorityError::NotValid)));
+    let none = authority.sign(&request(CART), &id(CART), Duration::ZERO, T0, serial());
+    assert!(matches!(none, Err(AuthorityError::Lifetime)));
+    let forever = authority.sign(&request(CART), &id(CART), Duration::MAX, T0, serial());
+    assert!(matches!(forever, Err(AuthorityError::Time)));
+}
+
+#[test]
+fn a_request_with_a_broken_signature_is_refused() {
+    let mut der = Csr::generate(&id(CART)).expect("csr").der().to_vec();
+    let end = der.len() - 1;
+    der[end] ^= 1;
+    let error = SigningRequest::from_der(&der).expect_err("broken");
+    assert!(matches!(error, CsrError::Signature), "{error}");
+    der[end] ^= 1;
+    der.push(0);
+    let error = SigningRequest::from_der(&der).expect_err("longer");
+    assert!(matches!(error, CsrError::TrailingBytes), "{error}");
+}
+
+#[test]
+fn a_request_that_was_changed_anywhere_is_refused() {
+    let der = Csr::generate(&id(CART)).expect("csr").der().to_vec();
+    for at in 0..der.len() {
+        let mut changed = der.clone();
+        changed[at] ^= 0x20;
+        assert!(SigningRequest::from_der(&changed).is_err(), "byte {at}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn hostile_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300), cut in 0_usize..300) {
+        drop(SigningRequest::from_der(&bytes));
+        drop(SigningRequest::from_pem(&bytes));
+        let good = Csr::generate(&id(CART)).expect("csr").der().to_vec();
+        let cut = cut.min(good.len());
+        let mut spliced = good[..cut].to_vec();
+        spliced.extend_from_slice(&bytes);
+        drop(SigningRequest::from_der(&spliced));
+        drop(CertificateFacts::read(&spliced.as_slice().into()));
+    }
+}
+
+#[test]
+fn an_authority_is_read_back_from_its_files() {
+    let first = authority("mesh.a");
+    let again = Authority::load(&first.files(), T0).expect("files");
+    assert_eq!(again.certificate(), first.certificate());
+    assert!(again.intermediates().is_empty());
+}
+
+#[test]
+fn files_that_do_not_belong_together_are_refused_by_name() {
+    let (first, second) = (authority("mesh.a").files(), authority("mesh.a").files());
+    let load = |files: PluginFiles| {
+        Authority::load(&files, T0)
+            .expect_err("refused")
+            .to_string()
+    };
+    let key = PluginFiles {
+        ca_key: second.ca_key.clone(),
+        ..first.clone()
+    };
+    assert_eq!(load(key), "ca-key.pem is not the key of ca-cert.pem");
+    let root = PluginFiles {
+        root_cert: second.root_cert,
+        ..first.clone()
+    };
+    assert!(load(root).contains("root-cert.pem"));
+    let empty = PluginFiles {
+        ca_cert: Vec::new(),
+        ..first.clone()
+    };
+    assert!(load(empty).contains("ca-cert.pem"));
+    let broken = PluginFiles {
+        ca_key: b"-----BEGIN PRIVATE KEY-----\n".to_vec(),
+        ..first
+    };
+    assert!(load(broken).contains("ca-key.pem"));
+}
+
+#[test]
+fn openssl_agrees_with_a_chain_of_ours() {
+    let Some(dir) = openssl() else { return };
+    let authority = authority("mesh.a");
+    let chain = authority
+        .sign(&request(CART), &id(CART), HOUR, T0, serial())
+        .expect("signed");
+    write(&dir, "root.pem", &authority.files().root_cert);
+    write(&dir, "leaf.pem", pem::write_certificates(&chain).as_bytes());
+    let at = T0
+        .duration_since(std::time::SystemTime::UNIX_EPOCH)
+        .expect("time")
+        .as_secs();
+    for purpose in ["sslclient", "sslserver"] {
+        let line = format!(
+            "verify -x509_strict -attime {at} -purpose {purpose} -CAfile root.pem leaf.pem"
+        );
+        assert_eq!(run(&dir, &line), "leaf.pem: OK\n", "{purpose}");
+    }
+    let text = run(&dir, "x509 -in leaf.pem -noout -text");
+    for wanted in [
+        "X509v3 Subject Alternative Name: critical",
+        "URI:spiffe://mesh.a/ns/shop/sa/cart",
+        "TLS Web Server Authentication, TLS Web Client Authentication",
+        "X509v3 Key Usage: critical",
+        "CA:FALSE",
+        "Subject: \n",
+    ] {
+        assert!(text.contains(wanted), "{wanted} in {text}");
+    }
+    let facts = CertificateFacts::read(&chain[0]).expect("facts");
+    let list = authority
+        .revocation_list(&[(facts.serial, T0)], 1, T0, T0 + DAY)
+        .expect("list");
+    write(
+        &dir,
+        "list.pem",
+        pem::write_revocation_list(&list).as_bytes(),
+    );
+    let line =
+        format!("verify -attime {at} -crl_check -CRLfile list.pem -CAfile root.pem leaf.pem");
+    assert!(run(&dir, &line).contains("revoked"));
+}
+
+#[test]
+fn requests_and_intermediate_authorities_of_openssl_are_taken() {
+    let Some(dir) = openssl() else { return };
+    let now = std::time::SystemTime::now();
+    write(
+        &dir,
+        "ca.ext",
+        b"basicConstraints=critical,CA:true\nkeyUsage=keyCertSign,cRLSign\n",
+    );
+    for line in [
+        "req -x509 -newkey rsa:2048 -nodes -keyout root.key -out root-cert.pem -days 30 -subj /O=Istio/CN=Root",
+        "ecparam -name prime256v1 -genkey -noout -out ca-key.pem",
+        "req -new -key ca-key.pem -out ca.csr -subj /O=Istio/CN=Intermediate/L=cluster-1",
+        "x509 -req -in ca.csr -CA root-cert.pem -CAkey root.key -CAcreateserial -out ca-cert.pem -days 10 -extfile ca.ext",
+        "req -new -newkey rsa:2048 -nodes -keyout leaf.key -out rsa.csr -subj /CN=me -addext basicConstraints=CA:true",
+        "req -new -newkey ed25519 -nodes -keyout ed.key -out ed.csr -subj /CN=me",
+        "req -new -newkey rsa:1024 -nodes -keyout weak.key -out weak.csr -subj /CN=me",
+    ] {
+        run(&dir, line);
+    }
+    let read = |name: &str| fs::read(dir.join(name)).expect(name);
+    let files = PluginFiles {
+        ca_cert: read("ca-cert.pem"),
+        ca_key: read("ca-key.pem"),
+        root_cert: read("root-cert.pem"),
+        cert_chain: [read("ca-cert.pem"), read("root-cert.pem")].concat(),
+    };
+    let authority = Authority::load(&files, now).expect("openssl's files");
+    assert_eq!(authority.intermediates().len(), 1);
+    for name in ["rsa.csr", "ed.csr"] {
+        let request = SigningRequest::from_pem(&read(name)).expect(name);
+        let chain = authority
+            .sign(&request, &id(CART), HOUR, now, serial())
+            .expect(name);
+        write(
+            &dir,
+            "leaf.pem",
+            pem::write_certificates(&chain[..1]).as_bytes(),
+        );
+        write(
+            &dir,
+            "between.pem",
+            pem::write_certificates(&chain[1..]).as_bytes(),
+        );
+        let line = "verify -CAfile root-cert.pem -untrusted between.pem leaf.pem";
+        assert_eq!(run(&dir, line), "leaf.pem: OK\n", "{name}");
+        assert!(!run(&dir, "x509 -in leaf.pem -noout -text").contains("CA:TRUE"));
+    }
+    SigningRequest::from_pem(&read("weak.csr")).expect_err("1024 bits are too few");
+}
+
+/// A folder to run openssl in; says why when it is not there.
+fn openssl() -> Option<std::path::PathBuf> {
+    if Command::new("openssl").arg("version").output().is_err() {
+        println!("skipped: openssl is not installed");
+        return None;
+    }
+    let name = std::thread::current().name().unwrap_or("test").to_owned();
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::create_dir_all(&dir).expect("a folder");
+    Some(dir)
+}
+
+fn write(dir: &Path, name: &str, text: &[u8]) {
+    fs::write(dir.join(name), text).expect(name);
+}
+
+/// What it prints, on either stream; verdicts are told by the text.
+fn run(dir: &Path, line: &str) -> String {
+    let output = Command::new("openssl")
+        .args(line.split(' '))
+        .current_dir(dir)
+        .output()
+        .expect("openssl runs");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+        + &if line.starts_with("verify") && !output.status.success() {
+            String::from_utf8_lossy(&output.stderr).into_owned()
+        } else {
+            String::new()
+        }
+}

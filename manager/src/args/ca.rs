@@ -1,0 +1,144 @@
+//! The certificate authority: `weft ca`, and what `weft run` is told of it.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::{Args, Subcommand};
+
+use super::Output;
+
+/// `weft ca`. Exit codes: 0 done, 2 it could not be done.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct CaArgs {
+    #[command(subcommand)]
+    pub(crate) command: CaCommand,
+
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+/// `weft ca ...`.
+#[derive(Subcommand, Clone, Debug)]
+pub(crate) enum CaCommand {
+    /// Make a self-signed authority, in the files that Istio plugs one in with
+    Init {
+        /// Directory for the files, made with mode 0700; must hold no authority yet
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
+
+        /// Trust domain of the mesh
+        #[arg(long, value_name = "TD", default_value = "cluster.local")]
+        trust_domain: String,
+
+        /// How long the authority is valid: a number with s, m, h or d
+        #[arg(long, value_name = "TIME", default_value = "3650d", value_parser = duration)]
+        ttl: Duration,
+    },
+    /// Sign a request and print the chain, leaf first, as PEM
+    Sign {
+        /// Directory of the authority
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
+
+        /// Signing request, as PEM; only its key is taken
+        #[arg(long, value_name = "FILE")]
+        csr: PathBuf,
+
+        /// Whom the certificate is for
+        #[arg(long, value_name = "spiffe://TD/ns/NS/sa/SA")]
+        id: String,
+
+        /// How long it is valid: a number with s, m, h or d
+        #[arg(long, value_name = "TIME", default_value = "24h", value_parser = duration)]
+        ttl: Duration,
+    },
+    /// Show an authority and its roots
+    Show {
+        /// Directory of the authority
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
+    },
+}
+
+/// What `weft run` is told of identity.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct IdentityArgs {
+    /// Sign certificates with the authority in this directory (ca-cert.pem, ca-key.pem,
+    /// root-cert.pem, cert-chain.pem) [default: one made at first start in the state directory]
+    #[arg(long, value_name = "DIR", conflicts_with = "ca_address")]
+    pub(crate) ca: Option<PathBuf>,
+
+    /// Sign for other nodes too: Istio's certificate service, over TLS
+    #[arg(long, value_name = "ADDR:PORT", conflicts_with = "ca_address")]
+    pub(crate) ca_listen: Option<SocketAddr>,
+
+    /// Further DNS name or address in the certificate of the service; may be given several times
+    #[arg(long = "ca-name", value_name = "NAME", requires = "ca_listen")]
+    pub(crate) ca_names: Vec<String>,
+
+    /// File with who may ask the service: TOKEN and SPIFFE id in a line, or TOKEN and *node for who
+    /// may ask for any id; read anew for each request
+    #[arg(long, value_name = "FILE", requires = "ca_listen")]
+    pub(crate) ca_token: Option<PathBuf>,
+
+    /// Have certificates signed by the service at https://HOST:PORT
+    #[arg(long, value_name = "URL", requires_all = ["ca_root", "ca_token_file"])]
+    pub(crate) ca_address: Option<String>,
+
+    /// File with the roots of that service, and of the mesh; read anew for each try
+    #[arg(long, value_name = "FILE", requires = "ca_address")]
+    pub(crate) ca_root: Option<PathBuf>,
+
+    /// File with the token to show that service; read anew for each try
+    #[arg(long, value_name = "FILE", requires = "ca_address")]
+    pub(crate) ca_token_file: Option<PathBuf>,
+
+    /// How long certificates of workloads are valid: a number with s, m, h or d; at most 90d
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = workload_ttl)]
+    pub(crate) cert_ttl: Duration,
+
+    /// Socket of the SPIFFE Workload API [default: workload.sock in the state directory]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) workload_api: Option<PathBuf>,
+}
+
+/// The longest life of a workload's certificate, as in Istio.
+pub(crate) const MAX_WORKLOAD_TTL: Duration = Duration::from_secs(90 * 86_400);
+
+fn workload_ttl(text: &str) -> Result<Duration, &'static str> {
+    match duration(text)? {
+        ttl if ttl < Duration::from_secs(10) => Err("certificates must be valid for 10s or longer"),
+        ttl if ttl > MAX_WORKLOAD_TTL => Err("certificates may be valid for 90d at most"),
+        ttl => Ok(ttl),
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, &'static str> {
+    const WRONG: &str = "not a time such as 90s, 30m, 24h or 365d, up to 36500d";
+    let (number, scale) = match text.split_at_checked(text.len().saturating_sub(1)) {
+        Some((number, "s")) => (number, 1),
+        Some((number, "m")) => (number, 60),
+        Some((number, "h")) => (number, 3600),
+        Some((number, "d")) => (number, 86_400),
+        _ => return Err(WRONG),
+    };
+    let seconds = number.parse::<u32>().ok().map(|it| u64::from(it) * scale);
+    match seconds {
+        Some(seconds @ 1..=3_153_600_000) => Ok(Duration::from_secs(seconds)),
+        _ => Err(WRONG),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_a_unit_and_bounds() {
+        assert_eq!(duration("24h"), Ok(Duration::from_secs(86_400)));
+        assert_eq!(workload_ttl("90d"), Ok(MAX_WORKLOAD_TTL));
+        for wrong in ["", "h", "24", "0s", "-1h", "1.5h", "36501d", "1é"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+        assert!(workload_ttl("91d").is_err() && workload_ttl("9s").is_err());
+    }
+}

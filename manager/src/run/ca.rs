@@ -1,0 +1,116 @@
+//! Identity of this node's workloads: who signs, what is signed, and who may have it.
+//!
+//! Reading order: [`certificates`] (one certificate per service account, kept fresh), [`signer`]
+//! (where signatures come from: an authority here, [`store`], or a service elsewhere, [`remote`]),
+//! [`service`] (that service, for other nodes, with its [`tokens`] and [`tls`]), [`workload_api`]
+//! (certificates for the workloads themselves).
+
+pub(crate) mod certificates;
+mod remote;
+mod service;
+mod signer;
+pub(crate) mod store;
+mod tls;
+mod tokens;
+pub(crate) mod workload_api;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::SystemTime,
+};
+
+use anyhow::{Context as _, Result};
+use weft_identity::{TimeProvider, TrustDomains, UnixTime};
+
+use self::{
+    certificates::{Certificates, Gauges},
+    remote::Remote,
+    service::Service,
+    signer::Signer,
+};
+use crate::args::ca::IdentityArgs;
+
+/// The system's clock, for handshakes.
+#[derive(Debug)]
+pub(crate) struct SystemClock;
+
+impl TimeProvider for SystemClock {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(UnixTime::now())
+    }
+}
+
+/// What runs for identity; ends with it.
+pub(crate) struct Identity {
+    /// Certificates of workloads.
+    pub(crate) certificates: Certificates,
+    /// Where workloads find the SPIFFE Workload API, for [`workload_api::serve`].
+    pub(crate) workload_socket: PathBuf,
+    service: Option<tokio::task::JoinHandle<()>>,
+}
+
+impl Drop for Identity {
+    fn drop(&mut self) {
+        if let Some(service) = &self.service {
+            service.abort();
+        }
+    }
+}
+
+/// Reads or makes the authority, or prepares to ask another; binds the service's port when there is
+/// one. No certificate is asked for before somebody subscribes to one.
+///
+/// # Errors
+/// When an authority's files are missing or wrong, or the port is taken.
+pub(crate) async fn start(
+    args: &IdentityArgs,
+    state: &Path,
+    domains: TrustDomains,
+    gauges: Gauges,
+) -> Result<Identity> {
+    let domains = Arc::new(domains);
+    let now = SystemTime::now();
+    let mut service = None;
+    let signer = if let Some(address) = &args.ca_address {
+        let root = args
+            .ca_root
+            .clone()
+            .context("--ca-address needs --ca-root")?;
+        let token = args
+            .ca_token_file
+            .clone()
+            .context("--ca-address needs --ca-token-file")?;
+        Signer::There(Remote::new(address, root, token)?)
+    } else {
+        let authority = match &args.ca {
+            Some(dir) => store::load(dir, now)?,
+            None => store::open_or_create(&state.join("ca"), domains.own(), now)?,
+        };
+        let authority = Arc::new(authority);
+        if let Some(address) = args.ca_listen {
+            let listening = Service::bind(
+                address,
+                &args.ca_names,
+                args.ca_token.clone(),
+                Arc::clone(&authority),
+                Arc::clone(&domains),
+            )
+            .await?;
+            tracing::info!(
+                "signs certificates for other nodes on {}",
+                listening.address()
+            );
+            service = Some(tokio::spawn(listening.serve()));
+        }
+        Signer::Here(authority)
+    };
+    Ok(Identity {
+        certificates: Certificates::new(signer, domains, args.cert_ttl, gauges),
+        workload_socket: args
+            .workload_api
+            .clone()
+            .unwrap_or_else(|| state.join("workload.sock")),
+        service,
+    })
+}

@@ -1,0 +1,291 @@
+//! The certificate service: Istio's protocol, for other nodes.
+//!
+//! Callers are authenticated by a certificate of the mesh, which is renewed, or by a token. Who has
+//! neither gets nothing.
+
+use std::{
+    io,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use anyhow::{Context as _, Result};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+};
+use tokio_rustls::TlsAcceptor;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, transport::Server};
+use weft_identity::{
+    Authority, SigningRequest, SpiffeId, TrustBundle, TrustDomains, TrustPolicy,
+    authority_server_config, pem,
+};
+use weft_wire::ca::{
+    IstioCertificateRequest, IstioCertificateResponse,
+    istio_certificate_service_server::{IstioCertificateService, IstioCertificateServiceServer},
+};
+
+use super::{
+    SystemClock, store,
+    tls::{Connection, Peer},
+    tokens::{self, Caller},
+};
+use crate::args::ca::MAX_WORKLOAD_TTL;
+
+/// Where a node says for whom it asks, as in Istio.
+pub(super) const IMPERSONATED: &str = "ImpersonatedIdentity";
+
+/// How long a handshake may take, and how many may be under way.
+const HANDSHAKE: Duration = Duration::from_secs(5);
+const HANDSHAKES: usize = 256;
+
+/// The service's own certificate: how long it is valid, and after what time it is replaced.
+const SERVING: Duration = Duration::from_secs(30 * 86_400);
+const REPLACE: Duration = Duration::from_secs(86_400);
+
+/// How long a certificate is valid when the request does not say.
+const DEFAULT_TTL: Duration = Duration::from_secs(86_400);
+
+/// The largest request; a signing request is some hundred bytes.
+const LARGEST: usize = 64 << 10;
+
+/// A bound service.
+pub(super) struct Service {
+    listener: TcpListener,
+    address: SocketAddr,
+    names: Vec<String>,
+    acceptor: TlsAcceptor,
+    replace_at: SystemTime,
+    desk: Desk,
+}
+
+/// What decides about a request.
+#[derive(Clone)]
+struct Desk {
+    authority: Arc<Authority>,
+    domains: Arc<TrustDomains>,
+    tokens: Option<PathBuf>,
+}
+
+impl Service {
+    /// Binds the port and makes the service's certificate.
+    pub(super) async fn bind(
+        address: SocketAddr,
+        further: &[String],
+        tokens: Option<PathBuf>,
+        authority: Arc<Authority>,
+        domains: Arc<TrustDomains>,
+    ) -> Result<Self> {
+        let listener = TcpListener::bind(address)
+            .await
+            .with_context(|| format!("cannot listen on {address} for --ca-listen"))?;
+        let address = listener.local_addr().context("a listener has an address")?;
+        let mut names = vec!["localhost".to_owned(), "istiod.istio-system.svc".to_owned()];
+        if !address.ip().is_unspecified() {
+            names.push(address.ip().to_string());
+        }
+        names.extend(further.iter().cloned());
+        let desk = Desk {
+            authority,
+            domains,
+            tokens,
+        };
+        let acceptor = acceptor(&desk, &names)?;
+        Ok(Self {
+            listener,
+            address,
+            names,
+            acceptor,
+            replace_at: SystemTime::now() + REPLACE,
+            desk,
+        })
+    }
+
+    /// Where it listens.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves for ever.
+    pub(super) async fn serve(mut self) {
+        let (ready, connections) = mpsc::channel::<io::Result<Connection>>(HANDSHAKES);
+        let service = IstioCertificateServiceServer::new(self.desk.clone())
+            .max_decoding_message_size(LARGEST);
+        let serving = Server::builder()
+            .timeout(Duration::from_secs(30))
+            .add_service(service)
+            .serve_with_incoming(ReceiverStream::new(connections));
+        tokio::spawn(async move {
+            if let Err(error) = serving.await {
+                tracing::error!("the certificate service has ended: {error}");
+            }
+        });
+        let slots = Arc::new(tokio::sync::Semaphore::new(HANDSHAKES));
+        loop {
+            let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
+                return;
+            };
+            let stream = match self.listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!("the certificate service cannot accept: {error}");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            };
+            let (acceptor, ready) = (self.fresh_acceptor(), ready.clone());
+            tokio::spawn(async move {
+                // A failed handshake is the peer's affair.
+                if let Some(connection) = shake(acceptor, stream).await {
+                    drop(ready.send(Ok(connection)).await);
+                }
+                drop(slot);
+            });
+        }
+    }
+
+    fn fresh_acceptor(&mut self) -> TlsAcceptor {
+        let now = SystemTime::now();
+        if now >= self.replace_at {
+            match acceptor(&self.desk, &self.names) {
+                Ok(acceptor) => {
+                    self.acceptor = acceptor;
+                    self.replace_at = now + REPLACE;
+                }
+                Err(error) => {
+                    tracing::warn!("the certificate service keeps its certificate: {error:#}")
+                }
+            }
+        }
+        self.acceptor.clone()
+    }
+}
+
+async fn shake(acceptor: TlsAcceptor, stream: TcpStream) -> Option<Connection> {
+    match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => Some(Connection(stream)),
+        Ok(Err(error)) => {
+            tracing::debug!("no TLS with a client of the certificate service: {error}");
+            None
+        }
+        Err(_) => None,
+    }
+}
+
+fn acceptor(desk: &Desk, names: &[String]) -> Result<TlsAcceptor> {
+    let own = desk.domains.own();
+    let id = SpiffeId::new(own, "istio-system", "istiod")?;
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let now = SystemTime::now();
+    let (chain, key) = desk
+        .authority
+        .serving(&names, &id, SERVING, now, store::serial()?)
+        .context("the certificate service gets no certificate; is a --ca-name wrong?")?;
+    let mut bundle = TrustBundle::new();
+    for root in desk.authority.roots() {
+        bundle.add(own, root.clone())?;
+    }
+    let policy = TrustPolicy::new(
+        Arc::new(bundle),
+        Arc::clone(&desk.domains),
+        Arc::new(SystemClock),
+    );
+    Ok(authority_server_config(chain, key, &policy)?.into())
+}
+
+#[tonic::async_trait]
+impl IstioCertificateService for Desk {
+    async fn create_certificate(
+        &self,
+        request: Request<IstioCertificateRequest>,
+    ) -> Result<Response<IstioCertificateResponse>, Status> {
+        let caller = self.authenticate(&request)?;
+        let message = request.into_inner();
+        let id = self.authorize(caller, &message)?;
+        let csr = SigningRequest::from_pem(message.csr.as_bytes())
+            .map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let ttl = match u64::try_from(message.validity_duration) {
+            Ok(0) | Err(_) => DEFAULT_TTL,
+            Ok(seconds) => Duration::from_secs(seconds).min(MAX_WORKLOAD_TTL),
+        };
+        let serial = store::serial().map_err(|error| Status::internal(error.to_string()))?;
+        let chain = self
+            .authority
+            .sign(&csr, &id, ttl, SystemTime::now(), serial)
+            .map_err(|error| Status::unavailable(error.to_string()))?;
+        tracing::info!("signed a certificate for {id}, serial {serial}");
+        let certificates = chain.iter().chain(self.authority.roots());
+        Ok(Response::new(IstioCertificateResponse {
+            cert_chain: certificates
+                .map(|certificate| pem::write_certificates([certificate]))
+                .collect(),
+        }))
+    }
+}
+
+impl Desk {
+    fn authenticate<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
+        let bearer = request
+            .metadata()
+            .get("authorization")
+            .and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+        if let (Some(file), Some(token)) = (&self.tokens, bearer) {
+            return match tokens::find(file, token) {
+                Ok(Some(caller)) => Ok(caller),
+                Ok(None) => Err(Status::unauthenticated("the token is not known")),
+                Err(error) => {
+                    tracing::error!("the certificate service cannot check tokens: {error:#}");
+                    Err(Status::unavailable(
+                        "tokens cannot be checked; the service's log says why",
+                    ))
+                }
+            };
+        }
+        match request.extensions().get::<Peer>() {
+            Some(Peer(Some(id))) => Ok(Caller::One(id.clone())),
+            _ => Err(Status::unauthenticated(
+                "show a certificate of the mesh or a token (authorization: Bearer TOKEN)",
+            )),
+        }
+    }
+
+    /// For whom a caller gets a certificate.
+    fn authorize(
+        &self,
+        caller: Caller,
+        message: &IstioCertificateRequest,
+    ) -> Result<SpiffeId, Status> {
+        let named = message
+            .metadata
+            .as_ref()
+            .and_then(|metadata| weft_wire::text_field(metadata, IMPERSONATED))
+            .map(|text| text.parse::<SpiffeId>())
+            .transpose()
+            .map_err(|error| Status::invalid_argument(format!("{IMPERSONATED}: {error}")))?;
+        let id = match (caller, named) {
+            (Caller::One(id), None) => id,
+            (Caller::One(id), Some(named)) if id == named => id,
+            (Caller::One(id), Some(named)) => {
+                return Err(Status::permission_denied(format!(
+                    "{id} may not ask for {named}"
+                )));
+            }
+            (Caller::Node, Some(named)) => named,
+            (Caller::Node, None) => {
+                return Err(Status::invalid_argument(format!(
+                    "a node says for whom it asks in the metadata, under {IMPERSONATED}"
+                )));
+            }
+        };
+        if !self.domains.contains(id.trust_domain()) {
+            return Err(Status::permission_denied(format!(
+                "{id} is of another trust domain than {}",
+                self.domains.own()
+            )));
+        }
+        Ok(id)
+    }
+}

@@ -1,0 +1,148 @@
+//! An authority's files.
+
+use std::{
+    fs::{self, DirBuilder, OpenOptions},
+    io::Write as _,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::Path,
+    time::{Duration, SystemTime},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use weft_identity::{Authority, PluginFiles, Serial};
+
+/// How long an authority that nobody asked for is valid.
+const BUILT_IN: Duration = Duration::from_secs(3650 * 86_400);
+
+/// Reads the authority of a directory.
+pub(crate) fn load(dir: &Path, now: SystemTime) -> Result<Authority> {
+    let read = |name: &str| {
+        let path = dir.join(name);
+        fs::read(&path).with_context(|| {
+            format!(
+                "cannot read {}; `weft ca init --dir {}` makes an authority",
+                path.display(),
+                dir.display()
+            )
+        })
+    };
+    let chain = dir.join("cert-chain.pem");
+    let files = PluginFiles {
+        ca_cert: read("ca-cert.pem")?,
+        ca_key: read("ca-key.pem")?,
+        root_cert: read("root-cert.pem")?,
+        cert_chain: if chain.exists() {
+            read("cert-chain.pem")?
+        } else {
+            Vec::new()
+        },
+    };
+    Authority::load(&files, now).with_context(|| format!("no authority in {}", dir.display()))
+}
+
+/// Writes an authority into a directory that has none.
+pub(crate) fn create(dir: &Path, authority: &Authority) -> Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .with_context(|| format!("cannot make {}", dir.display()))?;
+    for name in ["ca-cert.pem", "ca-key.pem", "root-cert.pem"] {
+        ensure!(
+            !dir.join(name).exists(),
+            "{} is there already; an authority is never overwritten",
+            dir.join(name).display()
+        );
+    }
+    let files = authority.files();
+    // The certificate comes last: a start that finds it finds everything.
+    write(dir, "ca-key.pem", 0o600, &files.ca_key)?;
+    write(dir, "root-cert.pem", 0o644, &files.root_cert)?;
+    write(dir, "cert-chain.pem", 0o644, &files.cert_chain)?;
+    write(dir, "ca-cert.pem", 0o644, &files.ca_cert)
+}
+
+/// The authority of a directory, made at first use.
+pub(crate) fn open_or_create(dir: &Path, trust_domain: &str, now: SystemTime) -> Result<Authority> {
+    if dir.join("ca-cert.pem").exists() {
+        return load(dir, now);
+    }
+    // What an interrupted start left: a key that never signed.
+    for name in ["ca-key.pem", "root-cert.pem", "cert-chain.pem"] {
+        drop(fs::remove_file(dir.join(name)));
+    }
+    let authority = Authority::create(trust_domain, BUILT_IN, now, serial()?)?;
+    create(dir, &authority)?;
+    tracing::info!(
+        "made a certificate authority for {trust_domain} in {}",
+        dir.display()
+    );
+    Ok(authority)
+}
+
+/// A random serial number.
+pub(crate) fn serial() -> Result<Serial> {
+    let mut bytes = [0; 16];
+    aws_lc_rs::rand::fill(&mut bytes)
+        .ok()
+        .context("the system has no randomness")?;
+    Ok(Serial::new(bytes))
+}
+
+/// A random number from 0 to 1.
+pub(crate) fn chance() -> f64 {
+    let mut bytes = [0; 4];
+    // Spreading is a courtesy; without randomness all come at once.
+    drop(aws_lc_rs::rand::fill(&mut bytes));
+    f64::from(u32::from_ne_bytes(bytes)) / f64::from(u32::MAX)
+}
+
+fn write(dir: &Path, name: &str, mode: u32, text: &[u8]) -> Result<()> {
+    let path = dir.join(name);
+    let file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(&path);
+    file.and_then(|mut file| {
+        file.write_all(text)?;
+        file.sync_all()
+    })
+    .with_context(|| format!("cannot write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn folder(name: &str) -> std::path::PathBuf {
+        let dir = std::env::temp_dir().join(format!("weft-store-{name}-{}", std::process::id()));
+        drop(fs::remove_dir_all(&dir));
+        dir
+    }
+
+    #[test]
+    fn the_built_in_authority_is_made_once_and_is_for_its_owner_only() {
+        let dir = folder("once");
+        let now = SystemTime::now();
+        let first = open_or_create(&dir, "mesh.a", now).expect("made");
+        let second = open_or_create(&dir, "mesh.a", now).expect("read");
+        assert_eq!(first.certificate(), second.certificate());
+        let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
+        assert_eq!(mode(&dir), 0o700);
+        assert_eq!(mode(&dir.join("ca-key.pem")), 0o600);
+        create(&dir, &first).expect_err("never overwritten");
+        fs::remove_dir_all(&dir).expect("removed");
+    }
+
+    #[test]
+    fn a_start_that_was_interrupted_is_made_good() {
+        let dir = folder("half");
+        fs::create_dir_all(&dir).expect("folder");
+        fs::write(dir.join("ca-key.pem"), "half").expect("file");
+        open_or_create(&dir, "mesh.a", SystemTime::now()).expect("made");
+        fs::remove_dir_all(&dir).expect("removed");
+    }
+}
