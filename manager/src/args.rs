@@ -49,6 +49,8 @@ pub(crate) enum Command {
     Uninstall(UninstallArgs),
     /// Check resources in files, without a cluster
     Validate(offline::ValidateArgs),
+    /// Print what a field of a resource means, and whether it is acted on
+    Explain(offline::ExplainArgs),
     /// Print what resources in files become in other forms
     Convert(convert::ConvertArgs),
     /// Look for what is probably not meant in files, with the codes of istioctl analyze

@@ -7,6 +7,7 @@ pub(crate) mod denied;
 pub(crate) mod doctor;
 pub(crate) mod documents;
 pub(crate) mod enrol;
+pub(crate) mod explain;
 pub(crate) mod instance;
 pub(crate) mod map;
 pub(crate) mod output;

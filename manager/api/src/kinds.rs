@@ -31,7 +31,7 @@ pub mod workload_group;
 
 use std::fmt;
 
-pub(crate) use self::table::{NameSyntax, Registration, registration};
+pub(crate) use self::table::{KINDS, NameSyntax, Registration, registration};
 use crate::{DestinationRule, EndpointSlice, Namespace, Node, Pod, Service, ServiceEntry};
 
 /// A kind that is read.

@@ -11,6 +11,7 @@ mod base64;
 mod cel;
 mod decode;
 mod document;
+pub mod fields;
 mod intern;
 mod kinds;
 mod labels;

@@ -13,7 +13,7 @@ use crate::{
     Settings,
     endpoints::WorkloadRef,
     entries,
-    gateways::{self, Gateways},
+    gateways::Statuses,
     index::Index,
     instances::Instances,
     limits, nodes, problems,
@@ -38,6 +38,7 @@ pub struct Compiler {
     instances: Instances,
     security: Security,
     routes: Routes,
+    statuses: Statuses,
     /// What is known of each service besides the model.
     notes: BTreeMap<ServiceName, Notes>,
     /// Which services ask for the workload of an endpoint, by what they know of it. Hashes keep it
@@ -88,17 +89,14 @@ impl Compiler {
         let policies = &self.mesh.policies;
         let found = found.chain(self.security.problems(&self.settings, store, policies));
         let found = found.chain(self.routes.problems(&self.settings, store));
-        let gateways = Gateways {
-            settings: &self.settings,
-            store,
-        };
-        let found = found.chain(gateways.problems());
+        let found = found.chain(self.statuses.problems().cloned());
         problems::in_order(found)
     }
 
-    /// The `status` of every Gateway API object; see [`crate::gateway_status`].
-    pub fn gateway_status(&self, store: &Store) -> Vec<ObjectStatus> {
-        gateways::gateway_status(&self.settings, store)
+    /// The `status` of every Gateway API object, as [`crate::gateway_status`] has it; what differs
+    /// after an update is in [`Change::statuses`].
+    pub fn gateway_status(&self) -> impl Iterator<Item = &ObjectStatus> {
+        self.statuses.iter()
     }
 
     /// Takes in the objects that changed (new, different or gone) since the last time, and says
@@ -129,6 +127,7 @@ impl Compiler {
         change.policies = self.security.update(settings, store, changed, policies);
         let tables = &mut self.mesh.routes;
         change.routes = self.routes.update(settings, store, changed, tables);
+        change.statuses = self.statuses.update(store, changed);
         for name in dirty {
             let compiled = self.compile(store, &name);
             let service = self.note(&name, compiled);

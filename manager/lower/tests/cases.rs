@@ -2,50 +2,24 @@
 //! first node is in `image.txt`. `UPDATE=1 cargo test -p weft-lower --test cases` rewrites it;
 //! review reads the difference.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 #[path = "cases/text.rs"]
 mod text;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{fs, path::Path, time::Duration};
 
 use weft_api::{Store, local_xds};
 use weft_compiler::{Compiler, Settings, local_mesh};
 use weft_lower::{Capacity, MeshFacts, MeshNames, MeshPlanner, NodeEnrolment, NodeFacts, Planner};
 use weft_model::{InstanceKind, Mesh};
+use weft_testkit::cases::{Golden, folders, inputs};
 
 const NOW: Duration = Duration::from_secs(100);
-
-fn cases() -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/cases");
-    let entries = fs::read_dir(root).unwrap();
-    let mut cases: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
-    cases.retain(|case| case.is_dir());
-    cases.sort();
-    cases
-}
-
-fn inputs(case: &Path) -> Vec<PathBuf> {
-    let single = case.join("in.yaml");
-    if single.exists() {
-        return vec![single];
-    }
-    let folder = fs::read_dir(case.join("in")).unwrap();
-    let mut files: Vec<_> = folder.map(|entry| entry.unwrap().path()).collect();
-    files.sort();
-    files
-}
 
 fn compile(case: &Path) -> Compiler {
     let mut store = Store::default();
     let mut compiler = Compiler::new(Settings::default());
-    for file in inputs(case) {
-        let name = file.file_name().unwrap().to_str().unwrap();
-        let outcome = store.put_file(name, &fs::read_to_string(&file).unwrap());
+    for (name, text) in inputs(case) {
+        let outcome = store.put_file(&name, &text);
         compiler.update(&store, &outcome.changed);
     }
     compiler
@@ -131,22 +105,9 @@ fn a_local_file_of_workload_discovery_puts_in_the_maps_what_its_image_says() {
 
 #[test]
 fn each_case_puts_in_the_maps_what_its_image_says() {
-    let update = std::env::var_os("UPDATE").is_some();
-    let mut wrong = Vec::new();
-    let cases = cases();
-    assert!(cases.len() > 20, "the cases are not where they should be");
-    for case in cases {
-        let found = image(compile(&case).mesh());
-        let golden = case.join("image.txt");
-        if update {
-            fs::write(&golden, &found).unwrap();
-        } else if fs::read_to_string(&golden).unwrap_or_default() != found {
-            wrong.push(format!("{}\n{found}", case.display()));
-        }
+    let mut golden = Golden::new("image.txt");
+    for case in folders(env!("CARGO_MANIFEST_DIR"), "../tests/cases", 20) {
+        golden.hold(&case, &image(compile(&case).mesh()));
     }
-    assert!(
-        wrong.is_empty(),
-        "differ from image.txt (UPDATE=1 rewrites it):\n{}",
-        wrong.join("\n")
-    );
+    golden.finish();
 }

@@ -8,6 +8,7 @@ use crate::{
     ConnectionLimits, Instance, Instances, Service, ServiceName, Workload,
     policy::{Policies, PolicyChange},
     route::{RouteChange, RouteTables},
+    status::{ObjectStatus, StatusName},
 };
 
 /// All that is known of the mesh.
@@ -57,6 +58,9 @@ pub struct Change {
     pub routes: RouteChange,
     /// Limits new or different (`Some`), or gone (`None`), each at most once.
     pub limits: Vec<(ServiceName, Option<Arc<ConnectionLimits>>)>,
+    /// Statuses of Gateway API objects new or different (`Some`), or gone (`None`), each at most
+    /// once. They are no part of the mesh, so [`Mesh::apply`] passes over them.
+    pub statuses: Vec<(StatusName, Option<Arc<ObjectStatus>>)>,
 }
 
 impl Change {
@@ -69,6 +73,7 @@ impl Change {
             && self.nodes.is_empty()
             && self.policies.is_empty()
             && self.routes.is_empty()
+            && self.statuses.is_empty()
     }
 }
 

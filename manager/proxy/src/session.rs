@@ -9,11 +9,11 @@ use std::{
     rc::Rc,
     sync::Arc,
     task::{Context, Poll, Waker},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use tokio::time::Instant;
-use weft_identity::SpiffeId;
+use weft_identity::{CertificateDer, CertificateFacts, SpiffeId};
 
 use crate::{
     Error, Settings,
@@ -101,6 +101,8 @@ struct Core {
     /// Tunnels that wait for room in `out` or in the connection's window.
     blocked: Vec<Rc<Stream>>,
     leaving: bool,
+    /// When the peer's certificate ends: from then on it takes no more tunnels.
+    proven_until: Instant,
     peer_leaving: bool,
     closed: Option<Arc<Error>>,
     flood: Flood,
@@ -177,6 +179,7 @@ impl Session {
             peer_streams: usize::MAX,
             blocked: Vec::new(),
             leaving: false,
+            proven_until: now + proven_for(&established.certificates),
             peer_leaving: false,
             closed: None,
             flood: Flood::new(now),
@@ -235,7 +238,10 @@ impl Session {
     pub(crate) fn has_room(&self) -> bool {
         let core = self.core.borrow();
         let most = self.limits.streams.min(core.peer_streams);
-        core.is_open() && core.streams.len() < most && core.next < 1 << 30
+        self.buffers.now() < core.proven_until
+            && core.is_open()
+            && core.streams.len() < most
+            && core.next < 1 << 30
     }
 
     /// Whether it takes new tunnels, now or when others have ended.
@@ -395,6 +401,17 @@ impl Session {
         core.blocked.clear();
         core.wake();
     }
+}
+
+/// How long the peer's certificate is still good; what is open then may go on, since who opened it
+/// was known.
+fn proven_for(certificates: &[CertificateDer<'_>]) -> Duration {
+    let facts = certificates.first().map(CertificateFacts::read);
+    let Some(Ok(facts)) = facts else {
+        return Duration::ZERO;
+    };
+    let left = facts.not_after.duration_since(SystemTime::now());
+    left.unwrap_or_default()
 }
 
 impl Core {

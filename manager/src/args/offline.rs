@@ -29,6 +29,26 @@ pub(crate) struct ValidateArgs {
     pub(crate) output: Output,
 }
 
+/// `weft explain`. Exit codes: 0 printed, 1 there is no such kind or field.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ExplainArgs {
+    /// Kind, with the field where one is meant, such as virtualservice.spec.http.retries; all kinds
+    /// when absent
+    #[arg(value_name = "KIND[.PATH]")]
+    pub(crate) field: Option<String>,
+
+    /// API group and version, such as networking.istio.io/v1, or the group alone; Gateway is of two
+    #[arg(long, value_name = "GROUP[/VERSION]")]
+    pub(crate) api_version: Option<String>,
+
+    /// All fields below, not only the next ones
+    #[arg(long)]
+    pub(crate) recursive: bool,
+
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
 /// `weft analyze`. Exit codes as those of istioctl: 0 nothing at or above the threshold, 79
 /// something, 65 a document is no YAML; 2 nothing could be read.
 #[derive(Args, Clone, Debug)]

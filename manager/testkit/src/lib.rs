@@ -6,6 +6,8 @@
 //! rewrites is ENETUNREACH and not a packet on somebody's network), and dropping a [`Rig`]
 //! removes everything, also while unwinding. What a killed process left is removed by [`sweep`].
 //!
+//! For tests without a kernel it has [`cases`]: the walk over golden cases.
+//!
 //! Reading order: [`rig`] (the topology), [`cluster`] (two nodes with pods), [`namespace`],
 //! [`cgroup`], [`place`] (where code or a process runs), [`server`], [`client`], [`load`],
 //! [`exchange`] (connections of known bytes), [`capture`] (what passed on a wire), [`manifest`] and
@@ -17,6 +19,8 @@
     clippy::disallowed_types,
     reason = "the rig lives at the edge: deadlines and latencies are real"
 )]
+
+pub mod cases;
 
 pub mod rig;
 

@@ -88,9 +88,10 @@ fn bound(
             else {
                 continue;
             };
-            let name = gateways
+            let of_service = &service.key;
+            let name = sources
                 .settings
-                .service_name(&service.key.namespace, &service.key.name);
+                .service_name(&of_service.namespace, &of_service.name);
             if !matches!(host, HostPattern::Exact(host) if *host == name.hostname) {
                 continue;
             }

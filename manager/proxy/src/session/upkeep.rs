@@ -30,6 +30,10 @@ impl Session {
             let what = "exchanging HTTP/2 settings";
             return (since(core.began) > after).then_some(Error::Timeout { what, after });
         }
+        if now >= core.proven_until && !core.leaving {
+            core.leaving = true;
+            core.put_goaway(Code::NO_ERROR);
+        }
         if core.streams.is_empty() {
             let over =
                 core.leaving || core.peer_leaving || since(core.idle_since) > self.limits.idle;
