@@ -30,12 +30,7 @@ pub struct ManagerMetrics {
 }
 
 impl ManagerMetrics {
-    pub(crate) fn unix(time: SystemTime) -> i64 {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH);
-    i64::try_from(since.unwrap_or_default().as_secs()).unwrap_or(i64::MAX)
-}
-
-fn register(registry: &mut Registry, build: &Build) -> Self {
+    pub(crate) fn register(registry: &mut Registry, build: &Build) -> Self {
         let metrics = Self {
             generation: Gauge::default(),
             // 100 us to 10 s.
@@ -145,6 +140,11 @@ fn register(registry: &mut Registry, build: &Build) -> Self {
             .get_or_create(&labels(&family::EVENTS, [cause.name()]))
             .inc();
     }
+}
+
+fn unix(time: SystemTime) -> i64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH);
+    i64::try_from(since.unwrap_or_default().as_secs()).unwrap_or(i64::MAX)
 }
 
 fn register(registry: &mut Registry, family: &MetricFamily, metric: impl Metric) {

@@ -23,7 +23,7 @@ use rustls::{
 };
 use weft_identity::{
     Authority, Csr, Serial, SigningRequest, SpiffeId, Svid, TrustBundle, TrustDomains, TrustPolicy,
-    client_config, peer_id, server_config,
+    client_config, peer_id, refusal, server_config,
 };
 
 /// When every certificate is signed.
@@ -83,7 +83,11 @@ pub(crate) fn svid(authority: &Authority, name: &str) -> Svid {
 }
 
 /// What a member of mesh.a believes, `after` T0.
-pub(crate) fn policy(roots: &[(&str, &Authority)], aliases: &[&str], after: Duration) -> TrustPolicy {
+pub(crate) fn policy(
+    roots: &[(&str, &Authority)],
+    aliases: &[&str],
+    after: Duration,
+) -> TrustPolicy {
     let mut bundle = TrustBundle::new();
     for (domain, authority) in roots {
         for root in authority.roots() {
@@ -114,7 +118,11 @@ pub(crate) fn handshake(
     connection(client, server, expected).map(|facts| (facts.server, facts.client))
 }
 
-pub(crate) fn connection(client: &Party, server: &Party, expected: &[&str]) -> Result<Facts, String> {
+pub(crate) fn connection(
+    client: &Party,
+    server: &Party,
+    expected: &[&str],
+) -> Result<Facts, String> {
     let expected = expected.iter().map(|name| id(name)).collect();
     let client = client_config(&client.svid, &client.policy, expected).expect("client config");
     let server = server_config(&server.svid, &server.policy).expect("server config");
@@ -134,8 +142,10 @@ pub(crate) fn connect_with(
         carry(|to| server.write_tls(to), |from| client.read_tls(from));
         let heard = client.process_new_packets().map(drop);
         // The side that refuses knows why; the other hears only an alert.
-        said.and(heard)
-            .map_err(|error| format!("{error} {error:?}"))?;
+        said.and(heard).map_err(|error| match refusal(&error) {
+            Some(reason) => reason.to_string(),
+            None => format!("{error:?}"),
+        })?;
     }
     let (by_client, by_server) = (client.peer_certificates(), server.peer_certificates());
     let peer = |chain: Option<&[CertificateDer<'static>]>| {
