@@ -1,4 +1,4 @@
-//! What tests of a running mesh share: a scene of hosts, servers and policy, and patience.
+//! What tests of a running mesh share: scenes of hosts, servers and policy, and patience.
 
 #![forbid(unsafe_code)]
 #![expect(
@@ -6,6 +6,9 @@
     reason = "tests of real sockets wait for real effects, with a deadline"
 )]
 
+pub mod mesh;
+
 pub mod scene;
 
+pub use mesh::MeshScene;
 pub use scene::{Scene, wait_for};

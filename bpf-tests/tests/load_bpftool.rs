@@ -53,7 +53,10 @@ fn bpftool_loads_every_program_and_shows_named_fields() {
     ];
     run("bpftool", &load);
     let loaded = std::fs::read_dir(&programs).unwrap().count();
-    assert_eq!(loaded, 12, "nine cgroup hooks, two of tc, one iterator");
+    assert_eq!(
+        loaded, 13,
+        "nine cgroup hooks, two of tc, sk_lookup, one iterator"
+    );
     for name in weft_abi::names::maps::ALL {
         assert!(Path::new(&maps).join(name).exists(), "{name}");
     }

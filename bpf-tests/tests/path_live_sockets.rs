@@ -17,7 +17,7 @@ use std::{
 use weft_abi::{
     Address, Backend, BackendState, EventKind, Protocol, Scope, Service, ServiceKey, Slot,
 };
-use weft_loader::{Options, Pinned, Plane, SocketDestroyer, SocketId, TraceLog, uninstall};
+use weft_loader::{Options, Pinned, Plane, SocketDestroyer, SocketId, Told, TraceLog, uninstall};
 use weft_lower::{Capacity, MapOp};
 use weft_testkit::{Namespace, Place, Rig};
 
@@ -188,7 +188,9 @@ fn a_refused_connect_is_reported_as_it_happens() {
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
     assert!(readable(&events), "the ring buffer wakes its reader");
-    let event = events.next().unwrap();
+    let Some(Told::Kernel(event)) = events.next() else {
+        panic!("an event");
+    };
     assert_eq!(
         (event.kind, event.service, event.backend),
         (EventKind::CONNECT_FAILED, 1, 1)

@@ -87,9 +87,20 @@ pub(crate) fn socket(ctx: &SockAddrContext) -> *mut bpf_sock {
 /// The client for affinity and hashing: the address the socket is bound to, else its namespace.
 #[inline(always)]
 pub(crate) fn client(ctx: &SockAddrContext, family: Family) -> Address {
+    let bound = bound(ctx, family);
+    if bound.words()[3] != 0 {
+        return bound;
+    }
+    let cookie = netns(ctx);
+    Address::from_words([(cookie >> 32) as u32, cookie as u32, 0, 0])
+}
+
+/// The socket's own address; zero in its last word while it has none.
+#[inline(always)]
+pub(crate) fn bound(ctx: &SockAddrContext, family: Family) -> Address {
     let socket = socket(ctx);
     // SAFETY: fields of `bpf_sock`, a word each.
-    let bound = unsafe {
+    unsafe {
         match family {
             Family::V4 => Address::v4_word(read_volatile(&raw const (*socket).src_ip4)),
             Family::V6 => Address::from_words([
@@ -99,12 +110,7 @@ pub(crate) fn client(ctx: &SockAddrContext, family: Family) -> Address {
                 read_volatile(&raw const (*socket).src_ip6[3]),
             ]),
         }
-    };
-    if bound.words()[3] != 0 {
-        return bound;
     }
-    let cookie = netns(ctx);
-    Address::from_words([(cookie >> 32) as u32, cookie as u32, 0, 0])
 }
 
 /// Cookie of the socket's network namespace.

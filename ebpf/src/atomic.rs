@@ -4,7 +4,7 @@
 //! "old value" is the addend. So what returns a value is `AcqRel`, and what is relaxed returns
 //! nothing. `core::sync::atomic` cannot be used: the target has no compare-and-swap.
 
-use core::intrinsics::{AtomicOrdering, atomic_xadd, atomic_xchg};
+use core::intrinsics::{AtomicOrdering, atomic_cxchg, atomic_xadd, atomic_xchg};
 
 /// Adds to a counter.
 #[inline(always)]
@@ -39,4 +39,14 @@ pub(crate) fn fetch_add32(counter: *mut u32, value: u32) -> u32 {
 pub(crate) fn swap(word: *mut u64, value: u64) -> u64 {
     // SAFETY: as in `add`.
     unsafe { atomic_xchg::<u64, { AtomicOrdering::AcqRel }>(word, value) }
+}
+
+/// Replaces a value if it is still `old`; whether it was.
+#[inline(always)]
+pub(crate) fn replace(word: *mut u64, old: u64, new: u64) -> bool {
+    // SAFETY: as in `add`.
+    let (before, _) = unsafe {
+        atomic_cxchg::<u64, { AtomicOrdering::AcqRel }, { AtomicOrdering::Acquire }>(word, old, new)
+    };
+    before == old
 }

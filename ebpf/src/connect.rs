@@ -1,11 +1,13 @@
-//! connect4, connect6: a service address becomes a backend's, once per connection.
+//! connect4, connect6: a service address becomes a backend's, once per connection; and what an
+//! enrolled workload opens to another node becomes a connection to its proxy (see [`crate::capture`]).
 
 use aya_ebpf::{macros::cgroup_sock_addr, programs::SockAddrContext};
-use weft_abi::{Counter, Scope, ServiceKey, SocketInfo};
+use weft_abi::{Counter, Enrolment, Protocol, Scope, ServiceKey, SocketInfo};
 
 use crate::{
     address::{self, Family},
     balance::{self, Choice},
+    capture, limits,
     maps::{SOCKETS, count},
     trace::trace,
 };
@@ -36,41 +38,111 @@ fn connect(ctx: &SockAddrContext, family: Family) -> i32 {
         scope: Scope::SOCKET,
     };
     let netns = address::netns(ctx);
-    match balance::choose(&key, || address::client(ctx, family), netns) {
-        Choice::NotService => {
-            forget(ctx);
-            1
+    let enrolment = if protocol == Protocol::TCP {
+        capture::enrolment(netns)
+    } else {
+        None
+    };
+    if let Some(enrolment) = enrolment {
+        if is_proxy(ctx) {
+            return 1;
         }
+        if enrolment.flags & Enrolment::READY == 0 {
+            forget(ctx);
+            capture::refuse_unready(&key, netns, enrolment);
+            return balance::refused();
+        }
+    }
+    match balance::choose(&key, || address::client(ctx, family), netns) {
+        Choice::NotService => match enrolment {
+            Some(enrolment) if capture::captures_address(&vip, vip_port, enrolment, netns) => {
+                let Some(info) = remember(ctx, &key, netns) else {
+                    return balance::refused();
+                };
+                address::copy(&raw mut info.peer, &vip);
+                info.peer_port = vip_port;
+                info.service = 0;
+                info.backend = 0;
+                info.generation = 0;
+                info.destination = capture::workload(&vip);
+                info.flags = SocketInfo::REWRITTEN | SocketInfo::CAPTURED;
+                capture::to_proxy(ctx, family, &vip, enrolment);
+                1
+            }
+            _ => {
+                forget(ctx);
+                1
+            }
+        },
         Choice::Refused => {
             forget(ctx);
             trace!(ctx, "refused: port {} has no usable backend", vip_port);
             balance::refused()
         }
         Choice::Backend(service, index, backend) => {
-            let info: *mut SocketInfo =
-                address::storage(&SOCKETS, address::socket(ctx).cast(), true);
-            if info.is_null() {
-                count(Counter::STORAGE_FAILED);
-            } else {
-                // SAFETY: this socket's storage, and connect holds the socket's lock.
-                let info = unsafe { &mut *info };
-                info.vip = vip;
-                info.vip_port = vip_port;
+            if let Some(enrolment) = enrolment
+                && !limits::admits(&key, service.id, netns, enrolment)
+            {
+                forget(ctx);
+                return balance::refused();
+            }
+            let captures = match enrolment {
+                Some(enrolment) => capture::captures_backend(backend, enrolment, netns),
+                None => false,
+            };
+            if let Some(info) = remember(ctx, &key, netns) {
                 address::copy(&raw mut info.peer, &backend.address);
                 info.peer_port = backend.port;
-                info.netns = netns;
                 info.service = service.id;
                 info.backend = index;
                 info.generation = backend.generation;
                 info.destination = backend.workload;
-                info.protocol = protocol;
                 info.flags = SocketInfo::REWRITTEN;
+                if captures {
+                    info.flags = SocketInfo::REWRITTEN | SocketInfo::CAPTURED;
+                }
+            } else if captures {
+                // Nobody could tell the proxy where this was going.
+                return balance::refused();
             }
             trace!(ctx, "connect: service {} to backend {}", service.id, index);
-            address::rewrite(ctx, family, &backend.address, backend.port);
+            match enrolment {
+                Some(enrolment) if captures => {
+                    capture::to_proxy(ctx, family, &backend.address, enrolment);
+                }
+                _ => address::rewrite(ctx, family, &backend.address, backend.port),
+            }
             1
         }
     }
+}
+
+/// Whether the socket is one of the proxy's own.
+#[inline(always)]
+fn is_proxy(ctx: &SockAddrContext) -> bool {
+    let info: *mut SocketInfo = address::storage(&SOCKETS, address::socket(ctx).cast(), false);
+    // SAFETY: null or this socket's storage.
+    unsafe { info.as_ref() }.is_some_and(|info| info.flags & SocketInfo::PROXY != 0)
+}
+
+/// The socket's storage, with what was dialled; the caller fills in the rest.
+#[inline(always)]
+fn remember(
+    ctx: &SockAddrContext,
+    key: &ServiceKey,
+    netns: u64,
+) -> Option<&'static mut SocketInfo> {
+    let info: *mut SocketInfo = address::storage(&SOCKETS, address::socket(ctx).cast(), true);
+    // SAFETY: this socket's storage, and connect holds the socket's lock.
+    let Some(info) = (unsafe { info.as_mut() }) else {
+        count(Counter::STORAGE_FAILED);
+        return None;
+    };
+    address::copy(&raw mut info.vip, &key.address);
+    info.vip_port = key.port;
+    info.netns = netns;
+    info.protocol = key.protocol;
+    Some(info)
 }
 
 /// A socket that dialled a service before and now something else must not show the old address.
@@ -80,7 +152,7 @@ fn forget(ctx: &SockAddrContext) {
     if !info.is_null() {
         // SAFETY: this socket's storage.
         unsafe {
-            (*info).flags = 0;
+            (*info).flags &= SocketInfo::PROXY;
             (*info).service = 0;
         }
     }

@@ -1,9 +1,10 @@
 //! The kernel half: one file per hook, glue over `weft-logic`: look up, decide there, act here.
 //!
-//! Reading order: [`maps`] declares every map; [`balance`] is the one way to a backend;
-//! [`connect`], [`datagrams`] and [`peername`] are the socket address hooks; [`sockops`] follows
-//! TCP connections; [`iterate`] visits live sockets; [`uplink`] is tc, for packets no socket
-//! hook sees. [`atomic`] is the only place that touches intrinsics.
+//! Reading order: [`maps`] declares every map; [`balance`] is the one way to a backend, [`capture`]
+//! the way to the proxy, [`limits`] what a client may open; [`connect`], [`datagrams`] and
+//! [`peername`] are the socket address hooks; [`sockops`] follows TCP connections and has [`attest`]
+//! write down their clients; [`sk_lookup`] lets them in; [`iterate`] visits live sockets; [`uplink`]
+//! is tc, for packets no socket hook sees. [`atomic`] is the only place that touches intrinsics.
 
 #![no_std]
 #![no_main]
@@ -17,6 +18,10 @@ mod maps;
 
 mod balance;
 
+mod capture;
+
+mod limits;
+
 mod connect;
 
 mod datagrams;
@@ -24,6 +29,10 @@ mod datagrams;
 mod peername;
 
 mod sockops;
+
+mod attest;
+
+mod sk_lookup;
 
 mod iterate;
 

@@ -2,12 +2,16 @@
 
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
-    btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf, SkStorage},
+    btf_maps::{
+        Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf, SkStorage, lpm_trie::Key,
+    },
     macros::btf_map,
 };
 use weft_abi::{
-    Address, Affinity, AffinityKey, Backend, BackendState, Counter, EdgeKey, EdgeValue, Event,
-    FlowKey, FlowValue, Service, ServiceKey, ServiceState, Slot, SocketInfo, UdpFlows,
+    Address, Affinity, AffinityKey, Attested, Backend, BackendState, Captured, ClientKey,
+    ClientLimit, ClientState, ConnectionKey, Counter, EdgeKey, EdgeValue, EndKey, Enrolment, Event,
+    FlowKey, FlowValue, HitKey, Origin, Peer, PolicyEvent, PortModeKey, RuleBits, RuleSet, Service,
+    ServiceKey, ServiceState, SetIdentityKey, SetPortKey, Slot, SocketInfo, UdpFlows,
 };
 
 use crate::atomic;
@@ -57,6 +61,61 @@ pub(crate) static EVENTS: RingBuf<(), 262144> = RingBuf::new();
 #[btf_map]
 pub(crate) static COUNTERS: PerCpuArray<u64, { Counter::COUNT as usize }> = PerCpuArray::new();
 
+#[btf_map]
+pub(crate) static ENROLLED: HashMap<u64, Enrolment, 4096> = HashMap::new();
+
+#[btf_map]
+pub(crate) static PEERS: HashMap<Address, Peer, 65536, NO_PREALLOC> = HashMap::new();
+
+#[btf_map]
+pub(crate) static PORT_MODES: HashMap<PortModeKey, u32, 65536, NO_PREALLOC> = HashMap::new();
+
+#[btf_map]
+pub(crate) static CAPTURED: LruHashMap<EndKey, Captured, 16384> = LruHashMap::new();
+
+#[btf_map]
+pub(crate) static ORIGINS: HashMap<EndKey, Origin, 65536, NO_PREALLOC> = HashMap::new();
+
+/// Preallocated: an entry comes and goes with every connection, and that halves what it costs.
+#[btf_map]
+pub(crate) static ATTESTED: HashMap<ConnectionKey, Attested, 65536> = HashMap::new();
+
+#[btf_map]
+pub(crate) static AUTHZ_SETS: HashMap<u32, RuleSet, 4096, NO_PREALLOC> = HashMap::new();
+
+#[btf_map]
+pub(crate) static AUTHZ_IDENTITY: HashMap<SetIdentityKey, RuleBits, 262144, NO_PREALLOC> =
+    HashMap::new();
+
+/// The key without its prefix length, which the map's type adds.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct SourceKey {
+    /// As in `weft_abi::SetSourceKey`.
+    pub(crate) set: u32,
+    /// As there.
+    pub(crate) address: Address,
+    /// As there.
+    pub(crate) reserved: u32,
+}
+
+const _: () = assert!(size_of::<Key<SourceKey>>() == size_of::<weft_abi::SetSourceKey>());
+
+#[btf_map]
+pub(crate) static AUTHZ_SOURCE: LpmTrie<SourceKey, RuleBits, 262144> = LpmTrie::new();
+
+#[btf_map]
+pub(crate) static AUTHZ_PORT: HashMap<SetPortKey, RuleBits, 65536, NO_PREALLOC> = HashMap::new();
+
+#[btf_map]
+pub(crate) static AUTHZ_HITS: LruHashMap<HitKey, u64, 16384> = LruHashMap::new();
+
+#[btf_map]
+pub(crate) static CLIENT_LIMITS: HashMap<u32, ClientLimit, 65536, NO_PREALLOC> = HashMap::new();
+
+#[btf_map]
+pub(crate) static CLIENT_STATE: LruHashMap<ClientKey, ClientState, 32768> = LruHashMap::new();
+
 /// Counts one of `weft_abi::Counter`.
 #[inline(always)]
 pub(crate) fn count(counter: u32) {
@@ -90,6 +149,17 @@ pub(crate) fn count_connection(backend: u32, generation: u32, step: u32) -> bool
 #[inline(always)]
 pub(crate) fn emit(event: Event) {
     if let Some(mut entry) = EVENTS.reserve_untyped::<Event>(0) {
+        entry.write(event);
+        entry.submit(0);
+    } else {
+        count(Counter::EVENTS_DROPPED);
+    }
+}
+
+/// As [`emit`], of what policy refused or wants written down.
+#[inline(always)]
+pub(crate) fn tell(event: PolicyEvent) {
+    if let Some(mut entry) = EVENTS.reserve_untyped::<PolicyEvent>(0) {
         entry.write(event);
         entry.submit(0);
     } else {

@@ -1,14 +1,15 @@
-//! getpeername4/6: a client keeps seeing the address it dialled.
+//! getpeername4/6: a client keeps seeing the address it dialled, and a server the client that the
+//! proxy dialled it for.
 //!
-//! The hook also runs for the address `accept` returns; an accepted socket has no storage, so
-//! that one stays as it is.
+//! The hook also runs for the address `accept` returns; an accepted socket has no storage.
 
 use aya_ebpf::{macros::cgroup_sock_addr, programs::SockAddrContext};
-use weft_abi::SocketInfo;
+use weft_abi::{Address, EndKey, SocketInfo};
 
 use crate::{
     address::{self, Family},
-    maps::SOCKETS,
+    capture::{LOOPBACK_V4, LOOPBACK_V6},
+    maps::{ORIGINS, SOCKETS},
 };
 
 /// cgroup/getpeername4.
@@ -26,14 +27,45 @@ pub(crate) fn weft_peername6(ctx: SockAddrContext) -> i32 {
 #[inline(always)]
 fn peername(ctx: &SockAddrContext, family: Family) -> i32 {
     let info: *mut SocketInfo = address::storage(&SOCKETS, address::socket(ctx).cast(), false);
+    let (peer, port) = address::user(ctx, family);
     // SAFETY: null or this socket's storage.
-    if let Some(info) = unsafe { info.as_ref() }
-        && info.flags & SocketInfo::REWRITTEN != 0
-    {
-        let (peer, port) = address::user(ctx, family);
-        if info.peer_port == port && info.peer.is(&peer) {
+    if let Some(info) = unsafe { info.as_ref() } {
+        if info.flags & SocketInfo::REWRITTEN != 0 && went(info, &peer, port) {
             address::rewrite(ctx, family, &info.vip, info.vip_port);
         }
+    } else {
+        show_origin(ctx, family, &peer, port);
     }
     1
+}
+
+/// Whether a peer is where the client's connection really went.
+#[inline(always)]
+fn went(info: &SocketInfo, peer: &Address, port: u16) -> bool {
+    if info.flags & SocketInfo::CAPTURED != 0 {
+        return peer.is(&LOOPBACK_V4) || peer.is(&LOOPBACK_V6);
+    }
+    info.peer_port == port && info.peer.is(peer)
+}
+
+/// An application that the proxy dialled sees the client behind it. The proxy dials from the
+/// workload's own address, so other peers cost a comparison and no lookup.
+#[inline(always)]
+fn show_origin(ctx: &SockAddrContext, family: Family, peer: &Address, port: u16) {
+    if !address::bound(ctx, family).is(peer) {
+        return;
+    }
+    let key = EndKey {
+        netns: address::netns(ctx),
+        address: *peer,
+        port,
+        reserved: [0; 3],
+    };
+    // SAFETY: words; the proxy writes an entry before it connects, and never changes it.
+    let Some(origin) = (unsafe { ORIGINS.get(&key) }) else {
+        return;
+    };
+    if family == Family::V6 || origin.address.is_v4() {
+        address::rewrite(ctx, family, &origin.address, origin.port);
+    }
 }

@@ -14,17 +14,18 @@ use aya_ebpf::{
     macros::sock_ops,
     programs::SockOpsContext,
 };
-use weft_abi::{Address, Event, EventKind, Protocol, SocketInfo};
+use weft_abi::{Address, ConnectionKey, Enrolment, Event, EventKind, Protocol, SocketInfo};
 use weft_logic::{
     outcome::{self, Outcome, state},
     pick::Tables,
 };
 
 use crate::{
-    address, atomic,
+    address, atomic, attest,
     balance::Kernel,
-    edges,
-    maps::{BACKEND_STATE, SOCKETS, WORKLOADS, count_connection, emit},
+    capture::{self, workload},
+    edges, limits,
+    maps::{BACKEND_STATE, SOCKETS, count_connection, emit},
     trace::trace,
 };
 
@@ -33,6 +34,9 @@ use crate::{
 static OFFSET_SK_ERR: Global<u32> = Global::new(0);
 
 const AF_INET: u32 = 2;
+
+/// Flags that outlive a connection.
+const KEPT: u8 = SocketInfo::REWRITTEN | SocketInfo::CAPTURED | SocketInfo::PROXY;
 
 /// sockops.
 #[sock_ops]
@@ -52,28 +56,95 @@ pub(crate) fn weft_sockops(ctx: SockOpsContext) -> u32 {
 #[inline(always)]
 fn begin(ctx: &SockOpsContext) {
     let local = local(ctx);
+    // SAFETY: the helper takes the context.
+    let netns = unsafe { bpf_get_netns_cookie(ctx.ops.cast()) };
+    let enrolment = capture::enrolment(netns);
     let mut info = info(ctx, false);
     // SAFETY: null or this socket's storage; the socket's lock is held.
-    let known = unsafe { info.as_ref() }.is_some_and(|info| info.service != 0);
-    if !known {
-        info = direct(ctx, &local);
+    let (known, proxy) = match unsafe { info.as_ref() } {
+        Some(info) => (
+            info.service != 0 || info.flags & SocketInfo::CAPTURED != 0,
+            info.flags & SocketInfo::PROXY != 0,
+        ),
+        None => (false, false),
+    };
+    if proxy {
+        // The application's connection is followed, not the proxy's for it.
+        attest(ctx, info, &local, netns, enrolment);
+        return;
     }
+    if !known {
+        info = direct(ctx, &local, netns);
+    }
+    info = attest(ctx, info, &local, netns, enrolment);
     // SAFETY: as above.
     let Some(info) = (unsafe { info.as_mut() }) else {
         return;
     };
-    info.source = workload(&local);
+    info.source = match enrolment {
+        Some(enrolment) => enrolment.workload,
+        None => workload(&local),
+    };
     info.began = Kernel.now();
     if info.service != 0 && count_connection(info.backend, info.generation, 1) {
         info.flags |= SocketInfo::COUNTED;
     }
+    if let Some(enrolment) = enrolment {
+        if info.service != 0 {
+            limits::begin(info, enrolment.identity);
+        }
+        if info.flags & SocketInfo::CAPTURED != 0 {
+            attest::write_captured(info, &local, local_port(ctx), enrolment.identity);
+        }
+    }
+    follow(ctx);
+}
+
+/// Asks to be told of changes of state.
+#[inline(always)]
+fn follow(ctx: &SockOpsContext) {
     // Cannot fail for a full socket, which this is.
     let _ = ctx.set_cb_flags(BPF_SOCK_OPS_STATE_CB_FLAG as i32);
 }
 
+/// Writes the client down for the server, where that one decides by identity. Answers the socket's
+/// storage, which is made for it when there was none: who was written down must be erased.
+#[inline(always)]
+fn attest(
+    ctx: &SockOpsContext,
+    storage: *mut SocketInfo,
+    local: &Address,
+    netns: u64,
+    enrolment: Option<&Enrolment>,
+) -> *mut SocketInfo {
+    // SAFETY: null or this socket's storage.
+    let service = unsafe { storage.as_ref() }.map_or(0, |info| info.service);
+    let Some(client) = attest::client(netns, enrolment, service) else {
+        return storage;
+    };
+    let connection = connection(ctx, local);
+    if !attest::concerns(&connection) {
+        return storage;
+    }
+    let storage = if storage.is_null() {
+        info(ctx, true)
+    } else {
+        storage
+    };
+    // SAFETY: null or this socket's storage.
+    if let Some(info) = unsafe { storage.as_mut() }
+        && attest::write(&connection, &client)
+    {
+        info.netns = netns;
+        info.flags |= SocketInfo::ATTESTED;
+        follow(ctx);
+    }
+    storage
+}
+
 /// A connection dialled straight to a known workload is followed too, without a service.
 #[inline(always)]
-fn direct(ctx: &SockOpsContext, local: &Address) -> *mut SocketInfo {
+fn direct(ctx: &SockOpsContext, local: &Address, netns: u64) -> *mut SocketInfo {
     let remote = remote(ctx);
     let destination = workload(&remote);
     if destination == 0 || remote.is(local) {
@@ -83,7 +154,7 @@ fn direct(ctx: &SockOpsContext, local: &Address) -> *mut SocketInfo {
     if !info.is_null() {
         // SAFETY: this socket's storage.
         unsafe {
-            (*info).netns = bpf_get_netns_cookie(ctx.ops.cast());
+            (*info).netns = netns;
             (*info).destination = destination;
             (*info).protocol = Protocol::TCP;
             (*info).flags = 0;
@@ -123,8 +194,15 @@ fn ended(ctx: &SockOpsContext) {
     let Some(info) = (unsafe { pointer.as_mut() }) else {
         return;
     };
+    if info.flags & SocketInfo::ATTESTED != 0 {
+        attest::erase(&connection(ctx, &local(ctx)), info.netns);
+        info.flags &= !SocketInfo::ATTESTED;
+    }
     if info.began == 0 {
         return;
+    }
+    if info.flags & SocketInfo::LIMITED != 0 {
+        limits::end(info);
     }
     if info.flags & SocketInfo::COUNTED != 0 {
         count_connection(info.backend, info.generation, u32::MAX);
@@ -147,6 +225,7 @@ fn ended(ctx: &SockOpsContext) {
     };
     let (acked, received) = outcome::payload(acked, received, old);
     if result != Outcome::Abandoned
+        && (info.service | info.destination) != 0
         && let Some(edge) = edges::edge_of(info, Kernel.now())
     {
         // SAFETY: a valid map value.
@@ -178,7 +257,7 @@ fn ended(ctx: &SockOpsContext) {
         write_volatile(&raw mut info.acked, 0);
         write_volatile(&raw mut info.received, 0);
         write_volatile(&raw mut info.retransmits, 0);
-        write_volatile(&raw mut info.flags, info.flags & SocketInfo::REWRITTEN);
+        write_volatile(&raw mut info.flags, info.flags & KEPT);
     }
 }
 
@@ -272,10 +351,24 @@ fn socket(ctx: &SockOpsContext) -> *mut core::ffi::c_void {
     unsafe { (*ctx.ops).__bindgen_anon_2.sk.cast() }
 }
 
+/// The connection as its server sees it.
 #[inline(always)]
-fn workload(address: &Address) -> u32 {
-    // SAFETY: a word, read once.
-    unsafe { WORKLOADS.get(address) }.copied().unwrap_or(0)
+fn connection(ctx: &SockOpsContext, local: &Address) -> ConnectionKey {
+    // SAFETY: a word of the context.
+    let port = unsafe { read_volatile(&raw const (*ctx.ops).remote_port) };
+    ConnectionKey {
+        source: *local,
+        destination: remote(ctx),
+        source_port: local_port(ctx),
+        // Network order in the word's last two bytes (`sock_ops_convert_ctx_access`).
+        destination_port: u32::from_be(port) as u16,
+    }
+}
+
+#[inline(always)]
+fn local_port(ctx: &SockOpsContext) -> u16 {
+    // SAFETY: a word of the context, host order.
+    unsafe { read_volatile(&raw const (*ctx.ops).local_port) as u16 }
 }
 
 #[inline(always)]

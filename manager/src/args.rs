@@ -2,6 +2,7 @@
 
 pub(crate) mod ca;
 pub(crate) mod convert;
+pub(crate) mod mesh;
 pub(crate) mod offline;
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
@@ -36,12 +37,20 @@ pub(crate) enum Command {
     Top(TopArgs),
     /// Read the BPF maps, with names for ids; needs root, but no running manager
     Map(MapArgs),
+    /// Bind a workload to its network namespace: from then on its traffic is the mesh's
+    Enrol(mesh::EnrolArgs),
+    /// List the workloads enrolled on this node
+    Workloads(mesh::WorkloadsArgs),
+    /// Show which connections were refused, and by what
+    Denied(mesh::DeniedArgs),
     /// Check whether this host can serve, and whether it does
     Doctor(DoctorArgs),
     /// Remove everything from the kernel and from the state directory
     Uninstall(UninstallArgs),
     /// Check resources in files, without a cluster
     Validate(offline::ValidateArgs),
+    /// Print what a field of a resource means, and whether it is acted on
+    Explain(offline::ExplainArgs),
     /// Print what resources in files become in other forms
     Convert(convert::ConvertArgs),
     /// Look for what is probably not meant in files, with the codes of istioctl analyze
@@ -103,6 +112,9 @@ pub(crate) struct RunArgs {
     /// Load the kernel programs with tracing, and print what they say
     #[arg(long)]
     pub(crate) trace_kernel: bool,
+
+    #[command(flatten)]
+    pub(crate) mesh: mesh::MeshArgs,
 
     #[command(flatten)]
     pub(crate) identity: ca::IdentityArgs,

@@ -3,8 +3,11 @@
 pub(crate) mod analyze;
 pub(crate) mod ca;
 pub(crate) mod convert;
+pub(crate) mod denied;
 pub(crate) mod doctor;
 pub(crate) mod documents;
+pub(crate) mod enrol;
+pub(crate) mod explain;
 pub(crate) mod instance;
 pub(crate) mod map;
 pub(crate) mod output;

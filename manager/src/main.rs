@@ -33,9 +33,13 @@ fn main() -> ExitCode {
         Command::Doctor(arguments) => cmd::doctor::run(&arguments),
         Command::Uninstall(arguments) => cmd::uninstall::run(&arguments),
         Command::Validate(arguments) => cmd::validate::run(&arguments),
+        Command::Explain(arguments) => cmd::explain::run(&arguments),
         Command::Convert(arguments) => cmd::convert::run(&arguments),
         Command::Analyze(arguments) => cmd::analyze::run(&arguments),
         Command::Why(arguments) => cmd::why::run(&arguments),
+        Command::Enrol(arguments) => cmd::enrol::run(&arguments),
+        Command::Workloads(arguments) => cmd::enrol::list(&arguments),
+        Command::Denied(arguments) => cmd::denied::run(&arguments),
         Command::Ca(arguments) => cmd::ca::run(&arguments),
         Command::Canary => Ok(run::canary::dial()),
     };

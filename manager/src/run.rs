@@ -11,12 +11,15 @@
 pub(crate) mod ca;
 pub(crate) mod canary;
 mod engine;
+pub(crate) mod enrolment;
 mod evidence;
 mod kernel;
+mod mesh;
 mod mounts;
 mod node;
 pub(crate) mod place;
 mod process;
+mod refusals;
 mod repair;
 pub(crate) mod source;
 mod unenforced;
@@ -38,18 +41,19 @@ use tokio::{
 use weft_admin::{Limits, Listeners};
 use weft_loader::{Events, Lock, Options, Plane, TraceLog};
 use weft_lower::Capacity;
-use weft_telemetry::{Build, Metrics};
+use weft_telemetry::{Build, LineFormat, Metrics};
 
 pub(crate) use self::engine::accepted::FOLDER as ACCEPTED;
 use self::{
     canary::Canary,
     engine::{Engine, Settings},
     evidence::Evidence,
+    mesh::{MeshSide, access::AccessLog},
     repair::Repair,
     source::Source,
     uplinks::Uplinks,
 };
-use crate::args::RunArgs;
+use crate::args::{LogFormat, RunArgs, ca::IdentityArgs, mesh::MeshArgs};
 
 /// Istio's port for metrics, where nothing else is said.
 const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 15020);
@@ -107,6 +111,9 @@ pub(crate) struct Config {
     pub(crate) capacity: Capacity,
     pub(crate) grace: Duration,
     pub(crate) trace: bool,
+    pub(crate) mesh: MeshArgs,
+    pub(crate) identity: IdentityArgs,
+    pub(crate) log: LogFormat,
 }
 
 fn checked(arguments: &RunArgs) -> anyhow::Result<Config> {
@@ -141,6 +148,9 @@ fn checked(arguments: &RunArgs) -> anyhow::Result<Config> {
         capacity: Capacity::for_backends(arguments.max_backends, arguments.max_services),
         grace: Duration::from_secs(arguments.connection_grace),
         trace: arguments.trace_kernel,
+        mesh: arguments.mesh.clone(),
+        identity: arguments.identity.clone(),
+        log: arguments.log,
     })
 }
 
@@ -208,7 +218,14 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let plane = Arc::new(plane);
     let metrics = evidence::Metrics::new();
     let settings = Settings::new(&config, &plane);
-    let mut engine = Engine::new(settings, Arc::clone(&plane));
+    let mesh_side = MeshSide::new(
+        Arc::clone(&plane),
+        &config.node,
+        &config.state,
+        config.mesh.workloads.clone(),
+        config.mesh.encrypt_on_node,
+    );
+    let mut engine = Engine::new(settings, Arc::clone(&plane), mesh_side);
     if report.adopted {
         engine.adopt()?;
     }
@@ -225,6 +242,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         adopted: report.adopted,
     });
     let metrics = connect(&shared, metrics, report.adopted);
+    let identity = carry(&shared, &metrics).await?;
+    let workload_api = workload_api(&shared, &identity)?;
     let attached = plane.attach()?;
     tracing::info!(
         "attached to {}: {} hooks new, {} replaced, {} removed",
@@ -238,8 +257,43 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     greet(&shared);
     let result = main_loop(&shared, &mut source, plane.events()?, trace, canary).await;
     admin.abort();
+    workload_api.abort();
     tracing::info!("ends; the kernel goes on alone, `weft uninstall` removes everything");
     result
+}
+
+/// Starts what identity and the proxy need, and enrols what is to be enrolled.
+async fn carry(shared: &Arc<Shared>, metrics: &Metrics) -> anyhow::Result<ca::Identity> {
+    let config = &shared.config;
+    let settings = weft_compiler::Settings::default().with_mesh_config(shared.engine().store());
+    let aliases = settings.trust_domain_aliases.iter().map(|alias| &**alias);
+    let domains = weft_identity::TrustDomains::new(&settings.trust_domain, aliases)
+        .context("the mesh configuration names a trust domain that is none")?;
+    let gauges = Some(metrics.manager().clone());
+    let identity = ca::start(&config.identity, &config.state, domains, gauges).await?;
+    let format = match config.log {
+        LogFormat::Text => LineFormat::Text,
+        LogFormat::Json => LineFormat::Json,
+    };
+    let log = AccessLog::open(config.mesh.access_log.as_deref(), format, shared)?;
+    let mut engine = shared.engine();
+    engine
+        .mesh_side
+        .carry(identity.certificates.clone(), Arc::new(log))?;
+    engine.enrol();
+    Ok(identity)
+}
+
+/// Serves the SPIFFE Workload API to enrolled workloads.
+fn workload_api(shared: &Arc<Shared>, identity: &ca::Identity) -> anyhow::Result<JoinHandle<()>> {
+    let weak = Arc::downgrade(shared);
+    let attest = move |pid| weak.upgrade()?.engine().mesh_side.attest(pid);
+    let serving = ca::workload_api::serve(
+        &identity.workload_socket,
+        identity.certificates.clone(),
+        Arc::new(attest),
+    )?;
+    Ok(tokio::spawn(serving))
 }
 
 async fn listen(config: &Config) -> anyhow::Result<Listeners> {
@@ -316,6 +370,10 @@ async fn main_loop(
             _ = tick.tick() => shared.engine().maintain(),
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
+        }
+        if shared.engine().mesh_side.take_judgement() {
+            let shared = Arc::clone(shared);
+            tokio::task::spawn_blocking(move || mesh::revoke::judge(&shared));
         }
         chores.work().await;
     }

@@ -1,4 +1,4 @@
-//! `cargo xtask bench l4`: what the mesh costs, always as a ratio to the same thing without it.
+//! `cargo xtask bench`: what the mesh costs, always as a ratio to the same thing without it.
 //!
 //! Client and server are pinned to different CPUs, in namespaces without a default route. The
 //! client is one process with one thread in the mesh's cgroup and one in a sibling cgroup without
@@ -14,6 +14,7 @@ mod compile;
 mod connect;
 mod established;
 mod million;
+mod mtls;
 mod nft;
 mod rows;
 mod worker;
@@ -55,6 +56,8 @@ pub(crate) struct Args {
 enum Suite {
     /// Load balancing in the kernel: connections, established connections, size of the mesh.
     L4,
+    /// Encryption between two nodes, and policy on one: latency, connections, streams, CPU, memory.
+    Mtls,
     /// Resources to tables to decisions, in memory: a large mesh, one change, one decision.
     Compile,
 }
@@ -116,7 +119,7 @@ pub(crate) fn run(sh: &Shell, args: &Args) -> Result<ExitCode> {
     ensure!(
         workspace::is_root(),
         "the benchmark makes network namespaces and loads programs, so it needs root: run \
-         `sudo -E cargo xtask bench l4`"
+         `sudo -E cargo xtask bench`"
     );
     setup::programs(sh, args.install, &PROGRAMS)?;
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
@@ -124,6 +127,10 @@ pub(crate) fn run(sh: &Shell, args: &Args) -> Result<ExitCode> {
         bail!("the benchmark pins client and server to different CPUs; this machine has one");
     }
     let effort = if args.quick { QUICK } else { FULL };
+    if args.suite == Suite::Mtls {
+        let rows = mtls::measure(&effort, &wanted, &build(sh, args.install)?)?;
+        return report("mtls", &rows, args);
+    }
     let meshless = args
         .only
         .as_deref()

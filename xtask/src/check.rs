@@ -4,6 +4,7 @@ use anyhow::Result;
 use xshell::{Shell, cmd};
 
 use crate::{
+    generate,
     say::{self, step},
     setup::{self, Install},
     tidy,
@@ -23,6 +24,7 @@ pub(crate) fn run(sh: &Shell, _install: Install) -> Result<()> {
         .run()?)
     })?;
     kernel_half(sh)?;
+    generate::check(sh)?;
     step("documentation", || {
         let doc = cmd!(sh, "cargo doc --no-deps {HOST_PACKAGES...}");
         Ok(doc.env("RUSTDOCFLAGS", "-Dwarnings").run()?)

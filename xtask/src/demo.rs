@@ -12,6 +12,7 @@
 mod balancing;
 mod interrupt;
 mod lifecycle;
+mod mesh;
 pub(crate) mod serve;
 mod stage;
 mod story;
@@ -90,7 +91,9 @@ fn show(args: &Args, story: &mut Story, interrupt: &Interrupt) -> Result<()> {
     if !args.once {
         by_hand(story, &stage, interrupt);
     }
-    lifecycle::clean_up(story, stage, &footprint)
+    let binary = stage.binary.clone();
+    lifecycle::clean_up(story, stage, &footprint)?;
+    mesh::show(story, &binary)
 }
 
 /// Keeps the mesh up until Enter or Ctrl-C.

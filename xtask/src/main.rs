@@ -8,6 +8,7 @@ mod check;
 mod demo;
 mod ebpf;
 mod fuzz;
+mod generate;
 mod say;
 mod setup;
 mod test;
@@ -54,6 +55,8 @@ enum Task {
         #[command(flatten)]
         install: Install,
     },
+    /// Write what is made from the code: the reference of fields.
+    Gen(generate::Args),
     /// Check the rules no compiler knows: who may depend on whom, purity, sizes, names.
     Tidy,
     /// Set up, build and run every test, those in the kernel included (needs root).
@@ -86,6 +89,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Demo(args) => return demo::run(&sh, &args),
         Task::Serve(args) => demo::serve::run(&args)?,
         Task::Check { install } => check::run(&sh, install)?,
+        Task::Gen(args) => generate::run(&sh, &args)?,
         Task::Tidy => tidy::run(&sh)?,
         Task::Test(args) => test::run(&sh, &args)?,
         Task::GenWire(args) => wire::run(&args)?,

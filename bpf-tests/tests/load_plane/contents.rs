@@ -64,7 +64,10 @@ fn steps_are_applied_in_order_and_read_back() {
     assert_eq!((states[0].generation, states[1].generation), (3, 0));
     assert_eq!(plane.maps().backend_states(0..2).unwrap()[1].generation, 3);
     assert_eq!(plane.maps().service_states(0..9999).unwrap().len(), 65);
-    assert_eq!(plane.maps().counters().unwrap(), [0; 8]);
+    assert_eq!(
+        plane.maps().counters().unwrap(),
+        [0; weft_abi::Counter::COUNT as usize]
+    );
     assert_eq!(plane.maps().edges().unwrap(), []);
     let usage = plane.maps().usage().unwrap();
     let used = |map| {
@@ -196,4 +199,97 @@ fn maps_keep_their_size_and_the_difference_is_reported() {
         [(maps::SERVICES, 64, 1000), (maps::SERVICE_STATE, 65, 1001)]
     );
     assert_eq!(plane.maps().services.capacity(), 64);
+}
+
+#[test]
+fn every_map_of_the_mesh_is_written_read_back_and_emptied() {
+    use weft_abi::{
+        ClientLimit, Enrolment, Peer, PortModeKey, RuleBits, RuleSet, SetIdentityKey, SetPortKey,
+        SetSourceKey,
+    };
+    let Some(rig) = Rig::or_skip() else { return };
+    let state = rig.directory().join("state");
+    let _installed = Installed(&state);
+    let (plane, _) = open(options(&rig, "state"));
+    let address = Address::v4([10, 0, 0, 1]);
+    let bits = RuleBits {
+        words: [1, 2, 3, 4, 5, 6, 7, 8],
+    };
+    let (enrolment, peer) = (Enrolment::default(), Peer::default());
+    let (rules, limit) = (RuleSet::default(), ClientLimit::default());
+    let mode = PortModeKey {
+        address,
+        port: 80,
+        reserved: 0,
+    };
+    let identity = SetIdentityKey {
+        set: 1,
+        identity: 2,
+    };
+    let port = SetPortKey {
+        set: 1,
+        port: 80,
+        reserved: 0,
+    };
+    let source = |set: u32, length| SetSourceKey {
+        prefix_length: SetSourceKey::SET_BITS + length,
+        set: set.to_be(),
+        address: if length == 0 {
+            Address::default()
+        } else {
+            address
+        },
+        reserved: 0,
+    };
+    // More than one of a kind, so that they go in batches; the trie has none for reading.
+    let sources: Vec<_> = (1..200)
+        .flat_map(|set| [source(set, 0), source(set, 128)])
+        .collect();
+    let mut ops = vec![
+        MapOp::PutEnrolment(7, enrolment),
+        MapOp::PutEnrolment(8, enrolment),
+        MapOp::PutPeer(address, peer),
+        MapOp::PutPortMode(mode, 2),
+        MapOp::PutSetIdentity(identity, bits),
+        MapOp::PutSetPort(port, bits),
+        MapOp::PutSet(1, Box::new(rules)),
+        MapOp::PutClientLimit(3, limit),
+    ];
+    ops.extend(sources.iter().map(|key| MapOp::PutSetSource(*key, bits)));
+    plane.apply(&ops).unwrap();
+    let mut mesh = plane.maps().mesh().unwrap();
+    mesh.enrolled.sort_by_key(|(cookie, _)| *cookie);
+    assert_eq!(mesh.enrolled, [(7, enrolment), (8, enrolment)]);
+    assert_eq!(mesh.peers, [(address, peer)]);
+    assert_eq!(mesh.port_modes, [(mode, 2)]);
+    assert_eq!(mesh.sets, [(1, rules)]);
+    assert_eq!(mesh.set_identities, [(identity, bits)]);
+    assert_eq!(mesh.set_ports, [(port, bits)]);
+    assert_eq!(mesh.client_limits, [(3, limit)]);
+    mesh.set_sources
+        .sort_by_key(|(key, _)| (u32::from_be(key.set), key.prefix_length));
+    let expected: Vec<_> = sources.iter().map(|key| (*key, bits)).collect();
+    assert_eq!(mesh.set_sources, expected);
+    let usage = plane.maps().usage().unwrap();
+    let used = |map| usage.iter().find(|one| one.map == map).unwrap().used;
+    assert_eq!(used(maps::AUTHZ_SOURCE), 398);
+    assert_eq!(used(maps::ENROLLED), 2);
+
+    let mut ops = vec![
+        MapOp::DeleteEnrolment(7),
+        MapOp::DeleteEnrolment(8),
+        MapOp::DeleteEnrolment(9),
+        MapOp::DeletePeer(address),
+        MapOp::DeletePortMode(mode),
+        MapOp::DeleteSet(1),
+        MapOp::DeleteSetIdentity(identity),
+        MapOp::DeleteSetPort(port),
+        MapOp::DeleteClientLimit(3),
+    ];
+    ops.extend(sources.iter().map(|key| MapOp::DeleteSetSource(*key)));
+    plane.apply(&ops).unwrap();
+    assert_eq!(
+        plane.maps().mesh().unwrap(),
+        weft_lower::MeshDump::default()
+    );
 }

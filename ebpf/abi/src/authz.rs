@@ -84,8 +84,17 @@ pub struct SetSourceKey {
     pub set: u32,
     /// The address.
     pub address: Address,
+    /// Zero, and never compared: it aligns the value behind the key in the kernel.
+    pub reserved: u32,
 }
-layout!(SetSourceKey, 24, [u32, u32, Address]);
+layout!(SetSourceKey, 28, [u32, u32, Address, u32]);
+
+impl SetSourceKey {
+    /// `prefix_length` of every address in a set.
+    pub const SET_BITS: u32 = 32;
+    /// `prefix_length` of one address.
+    pub const ADDRESS_BITS: u32 = Self::SET_BITS + 128;
+}
 
 /// Key of `AUTHZ_PORT`: clauses that fit the server's port, as [`RuleBits`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]

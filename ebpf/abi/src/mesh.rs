@@ -176,10 +176,16 @@ pub struct Attested {
     pub netns: u64,
     /// Identity number of the client.
     pub identity: u32,
-    /// Pool id, 0 without a service.
+    /// Pool id, 0 without a service; [`Self::HOST`] for a client in the node's own namespace.
     pub service: u32,
 }
 layout!(Attested, 16, [u64, u32, u32]);
+
+impl Attested {
+    /// `service`: the client is a process of the node itself (a kubelet's probe, say), and no
+    /// workload.
+    pub const HOST: u32 = u32::MAX;
+}
 
 /// Key of `CLIENT_LIMITS`, and with it of `CLIENT_STATE`: a pool.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

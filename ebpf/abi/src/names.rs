@@ -26,7 +26,7 @@ pub mod maps {
     pub const NODE_ADDRESS: &str = "NODE_ADDRESS";
     /// Hash of `EdgeKey` to `EdgeValue`.
     pub const EDGES: &str = "EDGES";
-    /// Ring buffer of `Event`.
+    /// Ring buffer of `Event` and `PolicyEvent`.
     pub const EVENTS: &str = "EVENTS";
     /// Per-CPU array of `u64`, indexed by `Counter`.
     pub const COUNTERS: &str = "COUNTERS";
@@ -121,6 +121,8 @@ pub mod programs {
 
 /// Names of read-only settings the manager fills before loading.
 pub mod settings {
+    /// Cookie of the node's own network namespace (`u64`), 0 when not known.
+    pub const HOST_NETNS: &str = "HOST_NETNS";
     /// Offset of `sk_err` in the running kernel's `struct sock`, 0 when not found.
     pub const OFFSET_SK_ERR: &str = "OFFSET_SK_ERR";
     /// Offset of `bytes_acked` in `struct tcp_sock`, 0 when not found.

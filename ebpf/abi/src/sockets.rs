@@ -32,6 +32,8 @@ pub struct SocketInfo {
     pub destination: u32,
     /// Retransmitted segments, as far as they are counted in `EDGES`.
     pub retransmits: u32,
+    /// Identity the client is counted under in `CLIENT_STATE`, with [`Self::LIMITED`].
+    pub identity: u32,
     /// Port dialled, host order.
     pub vip_port: u16,
     /// Port it went to, host order.
@@ -41,14 +43,14 @@ pub struct SocketInfo {
     /// See [`Self::REWRITTEN`] and its siblings.
     pub flags: u8,
     /// Zero.
-    pub reserved: u16,
+    pub reserved: [u16; 3],
 }
 layout!(
     SocketInfo,
-    104,
+    112,
     [
-        Address, Address, u64, u64, u64, u64, u64, u32, u32, u32, u32, u32, u32, u16, u16, u8, u8,
-        u16
+        Address, Address, u64, u64, u64, u64, u64, u32, u32, u32, u32, u32, u32, u32, u16, u16, u8,
+        u8, [u16; 3]
     ]
 );
 

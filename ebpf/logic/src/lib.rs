@@ -6,7 +6,8 @@
 //!
 //! Reading order: [`pick`] (a backend for a connection), [`hash`], [`datagrams`] (destinations of
 //! an unconnected UDP socket), [`outcome`] (how a connection ended), [`packet`] (headers),
-//! [`flow`] (packets of one connection at the uplink).
+//! [`flow`] (packets of one connection at the uplink), [`authz`] (who is let in), [`limit`] (how
+//! often a client may connect).
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -22,3 +23,7 @@ pub mod outcome;
 pub mod packet;
 
 pub mod flow;
+
+pub mod authz;
+
+pub mod limit;

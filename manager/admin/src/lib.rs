@@ -21,10 +21,10 @@ pub mod client;
 
 pub use client::{Client, ClientError};
 pub use report::{
-    BackendTotals, EndpointReport, EndpointState, EventReport, FrontendReport, LastChange,
-    MapReport, Origin, OutlierReport, PoolReport, PortReport, ProblemCounts, ProblemReport,
-    ProgramReport, Readiness, ServiceReport, ServiceSummary, StatusReport, TopEdge, TopReport,
-    TopService, Traffic, WorkloadRef,
+    BackendTotals, DenialReport, EndReport, EndpointReport, EndpointState, EnrolledReport,
+    EventReport, FrontendReport, LastChange, MapReport, Origin, OutlierReport, PolicyReport,
+    PoolReport, PortReport, ProblemCounts, ProblemReport, ProgramReport, Readiness, ServiceReport,
+    ServiceSummary, StatusReport, TopEdge, TopReport, TopService, Traffic, WorkloadRef,
 };
 pub use server::{BindError, Limits, Listeners, bind_tcp, bind_unix, serve};
 pub use source::StateSource;

@@ -1,10 +1,12 @@
 //! The JSON that `/state/...` answers with and `-o json` prints. Fields are only ever added.
 
 mod configured;
+mod mesh;
 mod service;
 mod status;
 mod top;
 
+pub use mesh::{DenialReport, EndReport, EnrolledReport, PolicyReport};
 pub use service::{
     EndpointReport, EndpointState, FrontendReport, OutlierReport, PoolReport, PortReport,
     ServiceReport, ServiceSummary,

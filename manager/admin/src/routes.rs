@@ -25,6 +25,12 @@ pub const SERVICES: &str = "/state/services";
 pub const TOP: &str = "/state/top";
 /// List of [`crate::ProblemReport`].
 pub const PROBLEMS: &str = "/state/problems";
+/// List of [`crate::EnrolledReport`].
+pub const WORKLOADS: &str = "/state/workloads";
+/// List of [`crate::DenialReport`], the latest first.
+pub const DENIED: &str = "/state/denied";
+/// What `weft why` prints; the query is its arguments, [`why_path`].
+pub const WHY: &str = "/state/why";
 /// What the ids in maps stand for.
 pub const NAMES: &str = "/state/names";
 
@@ -38,6 +44,9 @@ const INDEX: &str = "weft, read only:
 /state/services/NAMESPACE/NAME   one service with its endpoints
 /state/top                       totals by service and by edge
 /state/problems                  what is wrong with the configuration
+/state/workloads                 workloads enrolled on this node
+/state/denied                    connections refused lately, and by what
+/state/why?ARG&ARG               what `weft why ARG ARG` answers, percent-encoded
 /state/names                     what the ids in maps stand for
 ";
 
@@ -45,7 +54,7 @@ const INDEX: &str = "weft, read only:
 pub fn answer(
     source: &dyn StateSource,
     method: &Method,
-    path: &str,
+    target: &str,
     accept: Option<&str>,
 ) -> Response<Full<Bytes>> {
     if method != Method::GET && method != Method::HEAD {
@@ -58,6 +67,7 @@ pub fn answer(
             .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return response;
     }
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
     match path {
         "/" => text(StatusCode::OK, INDEX),
         METRICS => {
@@ -83,8 +93,58 @@ pub fn answer(
         TOP => json(StatusCode::OK, &source.top()),
         PROBLEMS => json(StatusCode::OK, &source.problems()),
         NAMES => json(StatusCode::OK, &source.names()),
+        WORKLOADS => json(StatusCode::OK, &source.workloads()),
+        DENIED => json(StatusCode::OK, &source.denied()),
+        WHY => match source.why(&arguments(query)) {
+            Ok(answer) => json(StatusCode::OK, &answer),
+            Err(message) => respond(
+                StatusCode::BAD_REQUEST,
+                "text/plain; charset=utf-8",
+                message,
+            ),
+        },
         _ => service(source, path),
     }
+}
+
+/// The path that asks what `weft why` with these arguments answers.
+pub fn why_path(arguments: &[String]) -> String {
+    let encoded: Vec<String> = arguments.iter().map(|argument| encode(argument)).collect();
+    format!("{WHY}?{}", encoded.join("&"))
+}
+
+fn encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~/:".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
+/// The arguments in a query; what is no percent-encoding stands for itself.
+fn arguments(query: &str) -> Vec<String> {
+    let parts = query.split('&').filter(|part| !part.is_empty());
+    parts.map(decode).collect()
+}
+
+fn decode(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let pair = bytes.get(at + 1..at + 3);
+        let value = pair
+            .filter(|_| bytes[at] == b'%')
+            .and_then(|pair| std::str::from_utf8(pair).ok())
+            .and_then(|pair| u8::from_str_radix(pair, 16).ok());
+        decoded.push(value.unwrap_or(bytes[at]));
+        at += if value.is_some() { 3 } else { 1 };
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
 }
 
 fn service(source: &dyn StateSource, path: &str) -> Response<Full<Bytes>> {
@@ -134,4 +194,18 @@ fn respond(
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_survive_the_query() {
+        let given = ["--header", "a=b&c d%", "--to", "ü:80", ""].map(str::to_owned);
+        let path = why_path(&given);
+        let query = path.split_once('?').expect("a query").1;
+        assert_eq!(arguments(query), given[..4]);
+        assert_eq!(arguments("%zz&%4"), ["%zz", "%4"]);
+    }
 }

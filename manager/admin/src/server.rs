@@ -200,7 +200,15 @@ async fn respond(
             .headers()
             .get(ACCEPT)
             .and_then(|accept| accept.to_str().ok());
-        routes::answer(&*source, request.method(), request.uri().path(), accept)
+        routes::answer(
+            &*source,
+            request.method(),
+            request
+                .uri()
+                .path_and_query()
+                .map_or("/", |target| target.as_str()),
+            accept,
+        )
     });
     Ok(answer.await.unwrap_or_else(|error| {
         tracing::error!(%error, "answering an admin request ended early");

@@ -3,7 +3,8 @@
 use weft_telemetry::Format;
 
 use crate::report::{
-    ProblemReport, Readiness, ServiceReport, ServiceSummary, StatusReport, TopReport,
+    DenialReport, EnrolledReport, ProblemReport, Readiness, ServiceReport, ServiceSummary,
+    StatusReport, TopReport,
 };
 
 /// The manager's state as of now. Calls may block for as long as reading maps takes: the server
@@ -29,6 +30,18 @@ pub trait StateSource: Send + Sync + 'static {
 
     /// What is wrong with the configuration now.
     fn problems(&self) -> Vec<ProblemReport>;
+
+    /// Workloads enrolled on this node, by namespace and name.
+    fn workloads(&self) -> Vec<EnrolledReport>;
+
+    /// Connections refused lately, the latest first.
+    fn denied(&self) -> Vec<DenialReport>;
+
+    /// What `weft why` with these arguments answers under the configuration in force.
+    ///
+    /// # Errors
+    /// In words, when the question makes no sense.
+    fn why(&self, arguments: &[String]) -> Result<serde_json::Value, String>;
 
     /// What the ids in maps stand for, as in the file `names.json` of the state directory.
     fn names(&self) -> serde_json::Value;

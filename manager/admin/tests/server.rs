@@ -15,8 +15,9 @@ use std::{
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use weft_admin::{
-    BindError, Client, ClientError, Limits, Listeners, ProblemReport, Readiness, ServiceReport,
-    ServiceSummary, StateSource, StatusReport, TopReport, bind_tcp, bind_unix, routes, serve,
+    BindError, Client, ClientError, DenialReport, EnrolledReport, Limits, Listeners, ProblemReport,
+    Readiness, ServiceReport, ServiceSummary, StateSource, StatusReport, TopReport, bind_tcp,
+    bind_unix, routes, serve,
 };
 use weft_telemetry::Format;
 
@@ -26,6 +27,24 @@ struct Memory {
 }
 
 impl StateSource for Memory {
+    fn workloads(&self) -> Vec<EnrolledReport> {
+        Vec::new()
+    }
+
+    fn denied(&self) -> Vec<DenialReport> {
+        vec![DenialReport {
+            cause: "denied".into(),
+            ..DenialReport::default()
+        }]
+    }
+
+    fn why(&self, arguments: &[String]) -> Result<Value, String> {
+        match arguments {
+            [] => Err("--from is missing".into()),
+            _ => Ok(json!({ "asked": arguments })),
+        }
+    }
+
     fn metrics(&self, format: Format) -> String {
         format!("{format:?}\n")
     }

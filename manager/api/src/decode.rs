@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::{
     Severity,
+    fields::{self, Found},
     intern::Interner,
     path::{At, FieldPath, Segment},
     proto,
@@ -28,6 +29,8 @@ pub(crate) struct Reading<'a> {
     pub(crate) findings: Vec<Finding>,
     /// Whether the object cannot be taken.
     pub(crate) is_rejected: bool,
+    /// Where to list the fields that are known, instead of reading.
+    pub(crate) walked: Option<Vec<Found>>,
 }
 
 impl<'a> Reading<'a> {
@@ -36,6 +39,7 @@ impl<'a> Reading<'a> {
             interner,
             findings: Vec::new(),
             is_rejected: false,
+            walked: None,
         }
     }
 
@@ -92,12 +96,29 @@ impl<'a> Reading<'a> {
         self.decode(value, FieldPath::from(At::top(at)))
     }
 
-    /// As [`Self::field`], for a message of Istio, where null stands for unset.
+    /// As [`Self::field`], for a type whose fields are in the reference.
+    pub(crate) fn own_field<T: DeserializeOwned>(
+        &mut self,
+        object: &Value,
+        at: &'static str,
+    ) -> Option<T> {
+        if let Some(walked) = &mut self.walked {
+            walked.extend(fields::of_type::<T>(at));
+            return None;
+        }
+        self.field(object, at)
+    }
+
+    /// As [`Self::own_field`], for a message of Istio, where null stands for unset.
     pub(crate) fn message<T: DeserializeOwned>(
         &mut self,
         object: &Value,
         at: &'static str,
     ) -> Option<T> {
+        if let Some(walked) = &mut self.walked {
+            walked.extend(fields::of_type::<T>(at));
+            return None;
+        }
         let value = match object.get(at) {
             Some(value) if !value.is_null() => proto::without_nulls(value),
             _ => Value::Object(serde_json::Map::new()),

@@ -285,3 +285,56 @@ fn settle(document: &Document<'_>, file: &Arc<str>, items: Vec<Item>, contents: 
         }
     }
 }
+
+/// The line of `spec.LIST[INDEX]` of the object that begins at a line of a text, as in
+/// [`Object::line`]; that line itself when there is no such item.
+pub fn item_line(text: &str, object_line: u32, list: &str, index: usize) -> u32 {
+    let documents = yaml::documents(text);
+    let Some(document) = documents
+        .take_while(|document| document.first_line() <= object_line)
+        .last()
+    else {
+        return object_line;
+    };
+    let mut base = FieldPath::default();
+    if document.first_line() != object_line {
+        let items = document.parse().ok();
+        let items = items
+            .as_ref()
+            .and_then(|list| list.get("items")?.as_array());
+        let bases: Vec<FieldPath> = (0..items.map_or(0, Vec::len))
+            .map(|item| FieldPath(vec![Segment::Key("items".into()), Segment::Index(item)]))
+            .collect();
+        let found = lines(&document, &bases.iter().collect::<Vec<_>>());
+        let Some(at) = found.iter().position(|line| *line == object_line) else {
+            return object_line;
+        };
+        base = bases[at].clone();
+    }
+    base.0.extend([
+        Segment::Key("spec".into()),
+        Segment::Key(list.into()),
+        Segment::Index(index),
+    ]);
+    let found = lines(&document, &[&base]);
+    found
+        .first()
+        .copied()
+        .unwrap_or(object_line)
+        .max(object_line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::item_line;
+
+    #[test]
+    fn an_item_of_an_object_has_its_own_line() {
+        let text = "kind: A\nspec:\n  rules:\n  - a: 1\n  - a: 2\n---\n# b\nkind: B\nspec: {rules: [{}]}\n";
+        assert_eq!(item_line(text, 1, "rules", 1), 5);
+        assert_eq!(item_line(text, 1, "http", 1), 2, "the nearest parent");
+        assert_eq!(item_line(text, 8, "rules", 0), 9);
+        let list = "kind: List\nitems:\n- kind: A\n- kind: B\n  spec:\n    rules:\n    - a: 1\n";
+        assert_eq!(item_line(list, 4, "rules", 0), 7);
+    }
+}

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 /// Names seen so far.
-#[derive(Default, Debug)]
+#[derive(Clone, Default, Debug)]
 pub(crate) struct Interner {
     names: BTreeSet<Arc<str>>,
     /// Consecutive endpoints mostly repeat the same few names.

@@ -1,6 +1,7 @@
 //! The kinds that are read, one file each, and a table that lists them.
 
 pub(crate) mod authorization_policy;
+pub(crate) mod capture;
 pub(crate) mod destination_rule;
 pub(crate) mod endpoint_slice;
 pub mod extension;
@@ -13,11 +14,13 @@ pub(crate) mod peer_authentication;
 pub(crate) mod pod;
 #[cfg(test)]
 mod published;
+pub(crate) mod rate_limit_policy;
 pub(crate) mod request_authentication;
 pub(crate) mod scope;
 pub(crate) mod service;
 pub(crate) mod service_account;
 pub(crate) mod service_entry;
+pub(crate) mod sidecar;
 mod table;
 pub mod telemetry;
 mod unsupported;
@@ -28,7 +31,7 @@ pub mod workload_group;
 
 use std::fmt;
 
-pub(crate) use self::table::{NameSyntax, Registration, registration};
+pub(crate) use self::table::{KINDS, NameSyntax, Registration, registration};
 use crate::{DestinationRule, EndpointSlice, Namespace, Node, Pod, Service, ServiceEntry};
 
 /// A kind that is read.
@@ -98,6 +101,8 @@ pub enum Kind {
     ReferenceGrant,
     /// Gateway API.
     BackendTlsPolicy,
+    /// Weft's own, `weft.dev`.
+    RateLimitPolicy,
 }
 
 impl Kind {
@@ -151,6 +156,7 @@ pub enum Resource {
     ServiceAccount,
     Secret(Box<service_account::Secret>),
     ConfigMap(Box<service_account::ConfigMap>),
+    Sidecar(Box<sidecar::Sidecar>),
     Unsupported,
     PeerAuthentication(Box<peer_authentication::PeerAuthentication>),
     RequestAuthentication(Box<request_authentication::RequestAuthentication>),
@@ -164,4 +170,5 @@ pub enum Resource {
     TlsRoute(Box<gateway_api::TlsRoute>),
     ReferenceGrant(Box<gateway_api::ReferenceGrant>),
     BackendTlsPolicy(Box<gateway_api::BackendTlsPolicy>),
+    RateLimitPolicy(Box<rate_limit_policy::RateLimitPolicy>),
 }

@@ -11,10 +11,12 @@ mod base64;
 mod cel;
 mod decode;
 mod document;
+pub mod fields;
 mod intern;
 mod kinds;
 mod labels;
 mod limits;
+pub mod local_xds;
 mod object;
 mod path;
 mod problem;
@@ -25,12 +27,14 @@ mod store;
 mod syntax;
 mod yaml;
 
+pub use document::item_line;
 pub use kinds::{
     Kind, Resource,
     authorization_policy::{
         Action, AuthorizationCondition, AuthorizationOperation, AuthorizationPolicy,
         AuthorizationRule, AuthorizationSource, Values,
     },
+    capture::Capture,
     destination_rule::{DestinationRule, LoadBalancing, OutlierDetection, Policy, Subset, traffic},
     endpoint_slice::{Conditions, Endpoint, EndpointSlice, Hints, SlicePort},
     extension, gateway_api, istio_gateway, mesh_config,
@@ -38,11 +42,13 @@ pub use kinds::{
     node::Node,
     peer_authentication::{MtlsMode, PeerAuthentication},
     pod::{ContainerPort, Owner, Phase, Pod},
+    rate_limit_policy::{ConnectionLimit, RateLimitPolicy},
     request_authentication::{JwtRule, RequestAuthentication},
     scope::{PolicyScope, TargetKind, TargetRef},
     service::{Service, ServicePort, ServiceType, TargetPort, TrafficPolicy},
     service_account::{ConfigMap, Secret},
     service_entry::{EntryEndpoint, EntryPort, Resolution, ServiceEntry},
+    sidecar::Sidecar,
     telemetry, virtual_service,
     workload_entry::WorkloadEntry,
     workload_group,

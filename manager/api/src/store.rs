@@ -18,7 +18,7 @@ use crate::{
 ///   it appears in the rest.
 /// - Of one object in several files, the one in the first file by name is in force; when that goes,
 ///   the next takes over.
-#[derive(Default, Debug)]
+#[derive(Clone, Default, Debug)]
 pub struct Store {
     /// By identity: each file's version, in the order of file names; the first is in force.
     objects: BTreeMap<ObjectKey, Vec<Arc<Object>>>,
@@ -28,7 +28,7 @@ pub struct Store {
     interner: Interner,
 }
 
-#[derive(Default, Debug)]
+#[derive(Clone, Default, Debug)]
 struct FileState {
     keys: BTreeSet<ObjectKey>,
     problems: Vec<Problem>,

@@ -12,6 +12,8 @@ mod gateway;
 mod others;
 #[path = "istio/request_rules.rs"]
 mod request_rules;
+#[path = "istio/verdicts.rs"]
+mod verdicts;
 #[path = "istio/virtual_service.rs"]
 mod virtual_service;
 

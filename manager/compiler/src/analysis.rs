@@ -2,14 +2,20 @@
 //! analyzers as far as they make sense without sidecars.
 //!
 //! Codes that are Weft's own begin with `WEFT`: 0001 for what is read but not acted on, 0002 for what
-//! is not accepted for another reason.
+//! is not accepted for another reason, 0003 and 0004 for labels that enrol nothing. [`CODES`] lists
+//! all.
 
 mod annotations;
+mod codes;
 mod destination_rules;
+mod enrolment;
 mod gateways;
+mod ingress;
 mod references;
 mod schema;
+mod selectors;
 mod services;
+mod sharing;
 mod virtual_services;
 mod workloads;
 
@@ -18,9 +24,13 @@ use std::{
     sync::Arc,
 };
 
-use weft_api::{Kind, Labels, Object, Resource, Store};
+use weft_api::{Kind, Labels, Object, Pod, Resource, Store};
 use weft_model::{Origin, Severity};
 
+pub use self::{
+    codes::{CODES, Code, Coverage},
+    schema::unreadable,
+};
 use crate::{
     Settings, problems,
     routes::{full_name, virtual_service_pattern},
@@ -65,8 +75,12 @@ pub fn analyze(store: &Store, settings: &Settings) -> Vec<Message> {
     virtual_services::analyze(&mut analysis);
     destination_rules::analyze(&mut analysis);
     gateways::analyze(&mut analysis);
+    ingress::analyze(&mut analysis);
     services::analyze(&mut analysis);
+    sharing::analyze(&mut analysis);
     workloads::analyze(&mut analysis);
+    selectors::analyze(&mut analysis);
+    enrolment::analyze(&mut analysis);
     annotations::analyze(&mut analysis);
     analysis.finish()
 }
@@ -85,9 +99,9 @@ impl<'s> Analysis<'s> {
         }
     }
 
-    fn say(&mut self, severity: Severity, code: &'static str, object: &Object, text: String) {
+    fn say(&mut self, code: &'static str, object: &Object, text: String) {
         self.messages.push(Message {
-            severity,
+            severity: codes::severity(code),
             code,
             origin: problems::origin(object),
             line: 0,
@@ -118,6 +132,14 @@ impl<'s> Analysis<'s> {
                 Resource::WorkloadEntry(entry) => is_here(object) && selector.select(&entry.labels),
                 _ => false,
             })
+    }
+
+    /// All pods, with their objects.
+    fn pods(&self) -> Vec<(&'s Arc<Object>, &'s Pod)> {
+        self.each(Kind::Pod, |resource| match resource {
+            Resource::Pod(pod) => Some(&**pod),
+            _ => None,
+        })
     }
 
     fn full_name(&self, namespace: &Arc<str>, host: &str) -> Arc<str> {
@@ -169,4 +191,15 @@ fn selector_text(labels: &Labels) -> String {
         .map(|(key, value)| format!("{key}={value}"))
         .collect();
     pairs.join(",")
+}
+
+/// Names as Istio writes lists: `[a b]`.
+fn list_text<T: std::fmt::Display>(names: impl IntoIterator<Item = T>) -> String {
+    let names: Vec<String> = names.into_iter().map(|name| name.to_string()).collect();
+    format!("[{}]", names.join(" "))
+}
+
+/// `namespace/name`.
+fn full_text(object: &Object) -> String {
+    format!("{}/{}", object.key.namespace, object.key.name)
 }

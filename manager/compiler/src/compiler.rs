@@ -13,9 +13,10 @@ use crate::{
     Settings,
     endpoints::WorkloadRef,
     entries,
-    gateways::{self, Gateways},
+    gateways::Statuses,
     index::Index,
-    nodes, problems,
+    instances::Instances,
+    limits, nodes, problems,
     routes::{self, Routes},
     rules::Rules,
     security::Security,
@@ -34,8 +35,10 @@ pub struct Compiler {
     index: Index,
     rules: Rules,
     workloads: Workloads,
+    instances: Instances,
     security: Security,
     routes: Routes,
+    statuses: Statuses,
     /// What is known of each service besides the model.
     notes: BTreeMap<ServiceName, Notes>,
     /// Which services ask for the workload of an endpoint, by what they know of it. Hashes keep it
@@ -82,20 +85,18 @@ impl Compiler {
         );
         let found = found.chain(problems::shared_addresses(&self.mesh));
         let found = found.chain(self.workloads.problems());
+        let found = found.chain(limits::problems(&self.settings, store));
         let policies = &self.mesh.policies;
         let found = found.chain(self.security.problems(&self.settings, store, policies));
         let found = found.chain(self.routes.problems(&self.settings, store));
-        let gateways = Gateways {
-            settings: &self.settings,
-            store,
-        };
-        let found = found.chain(gateways.problems());
+        let found = found.chain(self.statuses.problems().cloned());
         problems::in_order(found)
     }
 
-    /// The `status` of every Gateway API object; see [`crate::gateway_status`].
-    pub fn gateway_status(&self, store: &Store) -> Vec<ObjectStatus> {
-        gateways::gateway_status(&self.settings, store)
+    /// The `status` of every Gateway API object, as [`crate::gateway_status`] has it; what differs
+    /// after an update is in [`Change::statuses`].
+    pub fn gateway_status(&self) -> impl Iterator<Item = &ObjectStatus> {
+        self.statuses.iter()
     }
 
     /// Takes in the objects that changed (new, different or gone) since the last time, and says
@@ -116,10 +117,17 @@ impl Compiler {
         self.update_nodes(store, changed, &mut change, &mut dirty);
         self.update_pods(store, changed, &mut change, &mut dirty);
         self.update_index(store, changed, &mut dirty);
-        let (settings, policies) = (&self.settings, &mut self.mesh.policies);
+        let (settings, instances) = (&self.settings, &mut self.mesh.instances);
+        let workloads = &self.workloads;
+        change.instances = self
+            .instances
+            .update(settings, store, workloads, changed, instances);
+        change.limits = limits::update(settings, store, changed, &mut self.mesh.limits);
+        let policies = &mut self.mesh.policies;
         change.policies = self.security.update(settings, store, changed, policies);
         let tables = &mut self.mesh.routes;
         change.routes = self.routes.update(settings, store, changed, tables);
+        change.statuses = self.statuses.update(store, changed);
         for name in dirty {
             let compiled = self.compile(store, &name);
             let service = self.note(&name, compiled);

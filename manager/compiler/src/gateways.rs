@@ -1,31 +1,37 @@
 //! What Gateway API objects mean together: which routes attach where, which references hold, and
 //! the status that says so.
 //!
-//! Everything here is a function of a few objects that are looked up as needed, so nothing has to be
-//! kept up to date. Reading order: `route` (one view of all kinds of routes), `listeners`,
-//! `parents` (attachment), `backends` (references and grants), `rules` (what of a route can be
-//! done), `status`.
+//! Verdicts are functions of a few objects that are looked up as needed, and what is looked up can be
+//! written down, so that `statuses` knows which of them to find anew. Reading order: `route` (one
+//! view of all kinds of routes), `listeners`, `parents` (attachment), `rivals` (routes of two kinds
+//! for one host), `backends` (references and grants), `rules` (what of a route can be done),
+//! `verdict`, `status`, `contests` (rivals, kept up to date), `statuses`.
 
 mod backends;
 mod certificates;
+mod contests;
 mod listeners;
 mod parents;
 mod policies;
 mod problems;
+mod reads;
+pub(crate) mod rivals;
 mod route;
 mod rules;
 mod status;
+mod statuses;
+mod verdict;
 
 use std::sync::Arc;
 
 use weft_api::{Kind, Object, ObjectKey, Resource, Store, gateway_api};
 
-use crate::Settings;
-
 pub(crate) use listeners::ListenerVerdict;
-pub(crate) use parents::Parent;
+pub(crate) use parents::{Attachment, Parent};
+use reads::{Read, Reads};
 pub(crate) use route::Route;
-pub use status::gateway_status;
+pub(crate) use statuses::Statuses;
+pub use statuses::gateway_status;
 
 /// The controller whose GatewayClasses are Weft's.
 pub const CONTROLLER: &str = "weft.dev/gateway-controller";
@@ -36,8 +42,9 @@ const OWN_CLASS: &str = "weft";
 /// What Gateway API objects mean together.
 #[derive(Clone, Copy)]
 pub(crate) struct Gateways<'s> {
-    pub(crate) settings: &'s Settings,
-    pub(crate) store: &'s Store,
+    store: &'s Store,
+    /// Where to write down what is looked up.
+    reads: Option<&'s Reads>,
 }
 
 /// Why something is not so, in a word of the Gateway API and in words for people.
@@ -57,21 +64,48 @@ impl Refusal {
 }
 
 impl<'s> Gateways<'s> {
+    /// Of a store.
+    pub(crate) fn new(store: &'s Store) -> Self {
+        Self { store, reads: None }
+    }
+
+    /// Of a store, and writes down what is looked up in it.
+    fn watched(store: &'s Store, reads: &'s Reads) -> Self {
+        Self {
+            store,
+            reads: Some(reads),
+        }
+    }
+
     /// An object of a kind.
     fn object(&self, kind: Kind, namespace: &Arc<str>, name: &Arc<str>) -> Option<&'s Arc<Object>> {
-        self.store.object(&ObjectKey {
+        self.keyed(&ObjectKey {
             kind,
             namespace: Arc::clone(namespace),
             name: Arc::clone(name),
         })
     }
 
-    /// The Gateways of Weft's classes, in ascending (namespace, name).
-    pub(crate) fn gateways(
-        self,
-    ) -> impl Iterator<Item = (&'s Arc<Object>, &'s gateway_api::Gateway)> {
-        let gateways = self.store.objects(Kind::Gateway);
-        gateways.filter_map(move |object| Some((object, self.owned(object)?)))
+    /// An object.
+    fn keyed(&self, key: &ObjectKey) -> Option<&'s Arc<Object>> {
+        self.note(|| Read::Object(key.clone()));
+        self.store.object(key)
+    }
+
+    /// All objects of a kind in a namespace.
+    fn objects_in(
+        &self,
+        kind: Kind,
+        namespace: &Arc<str>,
+    ) -> impl Iterator<Item = &'s Arc<Object>> + use<'s> {
+        self.note(|| Read::All(kind, Arc::clone(namespace)));
+        self.store.objects_in(kind, namespace)
+    }
+
+    fn note(&self, read: impl FnOnce() -> Read) {
+        if let Some(reads) = self.reads {
+            reads.note(read());
+        }
     }
 
     /// What a Gateway of one of Weft's classes holds.

@@ -71,10 +71,7 @@ struct Sources<'s> {
 
 impl<'s> Sources<'s> {
     fn gateways(&self) -> Gateways<'s> {
-        Gateways {
-            settings: self.settings,
-            store: self.store,
-        }
+        Gateways::new(self.store)
     }
 }
 
@@ -131,7 +128,8 @@ impl Routes {
             | Kind::HttpRoute
             | Kind::GrpcRoute
             | Kind::TcpRoute
-            | Kind::TlsRoute => self.take_route(settings, store.object(key), key, dirty),
+            | Kind::TlsRoute
+            | Kind::UdpRoute => self.take_route(settings, store.object(key), key, dirty),
             Kind::Service => {
                 let name = settings.service_name(&key.namespace, &key.name);
                 self.touch_host(&name.hostname, dirty);
@@ -149,21 +147,20 @@ impl Routes {
                 for route in routes {
                     dirty.extend(self.places.get(route).into_iter().flatten().cloned());
                 }
-                self.touch_gateways(dirty);
+                Self::touch_gateways(store, dirty);
             }
-            Kind::GatewayClass | Kind::Namespace => self.touch_gateways(dirty),
+            Kind::GatewayClass | Kind::Namespace | Kind::Secret => {
+                Self::touch_gateways(store, dirty)
+            }
             _ => {}
         }
     }
 
-    /// All Gateways of the Gateway API: namespaces say which routes they take, classes whether they
-    /// are Weft's, grants whether their certificates hold.
-    fn touch_gateways(&self, dirty: &mut BTreeSet<Place>) {
-        let places = self.at.keys().filter(|place| match place {
-            Place::Gateway(name) => name.is_gateway_api,
-            Place::Mesh(_) => false,
-        });
-        dirty.extend(places.cloned());
+    /// All Gateways of the Gateway API, those without routes too: namespaces say which routes they
+    /// take, classes whether they are Weft's, grants and Secrets whether their certificates hold.
+    fn touch_gateways(store: &Store, dirty: &mut BTreeSet<Place>) {
+        let gateways = store.objects(Kind::Gateway);
+        dirty.extend(gateways.map(|gateway| Place::Gateway(gateway_name(&gateway.key))));
     }
 
     fn touch_host(&self, host: &Arc<str>, dirty: &mut BTreeSet<Place>) {

@@ -1,10 +1,13 @@
 //! Golden cases: `manager/tests/cases/NAME/analyze.txt` says what analyzers find in `in.yaml`.
 //! `UPDATE=1` rewrites it; review reads the difference.
 
-use std::{fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use weft_api::Store;
-use weft_compiler::{Settings, analysis::analyze};
+use weft_compiler::{
+    Settings,
+    analysis::{CODES, Coverage, analyze},
+};
 
 fn found(text: &str) -> String {
     let mut store = Store::default();
@@ -57,4 +60,35 @@ fn an_object_can_ask_for_silence() {
     assert!(found(&service("IST0101")).contains("IST0118"));
     assert_eq!(found(&service("IST0101, IST0118")), "");
     assert_eq!(found(&service("*")), "");
+}
+
+#[test]
+fn every_code_that_is_looked_for_has_a_case_and_no_other_is_said() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/cases");
+    let mut said: BTreeSet<String> = BTreeSet::new();
+    for entry in fs::read_dir(root).unwrap() {
+        let case = entry.unwrap().path();
+        if !case.join("analyze.txt").exists() {
+            continue;
+        }
+        let found = found(&fs::read_to_string(case.join("in.yaml")).unwrap());
+        let codes = found.lines().filter_map(|line| {
+            let (_, rest) = line.split_once('[')?;
+            Some(rest.split_once(']')?.0.to_owned())
+        });
+        said.extend(codes);
+    }
+    let checked = CODES
+        .iter()
+        .filter(|code| code.coverage == Coverage::Checked);
+    let checked: BTreeSet<String> = checked.map(|code| code.code.to_owned()).collect();
+    assert_eq!(said, checked);
+}
+
+#[test]
+fn a_document_that_is_no_yaml_is_no_message() {
+    assert_eq!(found("{ a: [\n"), "");
+    let mut store = Store::default();
+    store.put_file("in.yaml", "{ a: [\n");
+    assert_eq!(weft_compiler::analysis::unreadable(&store).len(), 1);
 }

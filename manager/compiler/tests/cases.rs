@@ -1,43 +1,17 @@
 //! Golden cases: `manager/tests/cases/NAME/in.yaml` (or `in/*.yaml`) means what `model.txt` says.
 //! `UPDATE=1 cargo test -p weft-compiler` rewrites the latter; review reads the difference.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 #[path = "cases/text.rs"]
 mod text;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
 use weft_api::Store;
 use weft_compiler::{Compiler, Settings};
+use weft_testkit::cases::{Golden, folders, inputs};
 
 fn cases() -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/cases");
-    let mut cases: Vec<_> = fs::read_dir(root)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    cases.retain(|case| case.is_dir());
-    cases.sort();
-    cases
-}
-
-fn inputs(case: &Path) -> Vec<(String, String)> {
-    let single = case.join("in.yaml");
-    if single.exists() {
-        return vec![("in.yaml".into(), fs::read_to_string(single).unwrap())];
-    }
-    let folder = fs::read_dir(case.join("in")).unwrap();
-    let mut files: Vec<_> = folder.map(|entry| entry.unwrap().path()).collect();
-    files.sort();
-    let name = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
-    files
-        .iter()
-        .map(|path| (name(path), fs::read_to_string(path).unwrap()))
-        .collect()
+    folders(env!("CARGO_MANIFEST_DIR"), "../tests/cases", 20)
 }
 
 fn render(files: &[(String, String)]) -> String {
@@ -53,25 +27,11 @@ fn render(files: &[(String, String)]) -> String {
 
 #[test]
 fn each_case_means_what_its_model_says() {
-    let update = std::env::var_os("UPDATE").is_some();
-    let mut wrong = Vec::new();
-    let cases = cases();
-    assert!(cases.len() > 20, "the cases are not where they should be");
-    for case in cases {
-        let files = inputs(&case);
-        let found = render(&files);
-        let golden = case.join("model.txt");
-        if update {
-            fs::write(&golden, &found).unwrap();
-        } else if fs::read_to_string(&golden).unwrap_or_default() != found {
-            wrong.push(format!("{}\n{found}", case.display()));
-        }
+    let mut golden = Golden::new("model.txt");
+    for case in cases() {
+        golden.hold(&case, &render(&inputs(&case)));
     }
-    assert!(
-        wrong.is_empty(),
-        "differ from model.txt (UPDATE=1 rewrites it):\n{}",
-        wrong.join("\n")
-    );
+    golden.finish();
 }
 
 #[test]

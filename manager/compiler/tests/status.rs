@@ -4,46 +4,25 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{
-    fmt::Write as _,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fmt::Write as _, fs, path::PathBuf};
 
 use weft_api::Store;
 use weft_compiler::{Compiler, Settings};
 use weft_model::status::{Condition, ObjectStatus, ParentReference, Status};
+use weft_testkit::cases::{Golden, folders};
 
 fn cases() -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/status");
-    let mut cases: Vec<_> = fs::read_dir(root)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    cases.sort();
-    cases
+    folders(env!("CARGO_MANIFEST_DIR"), "../tests/status", 10)
 }
 
 #[test]
 fn each_case_gets_the_status_it_says() {
-    let update = std::env::var_os("UPDATE").is_some();
-    let mut wrong = Vec::new();
-    let cases = cases();
-    assert!(cases.len() > 10, "the cases are not where they should be");
-    for case in cases {
-        let found = render(&fs::read_to_string(case.join("in.yaml")).unwrap());
-        let golden = case.join("status.txt");
-        if update {
-            fs::write(&golden, &found).unwrap();
-        } else if fs::read_to_string(&golden).unwrap_or_default() != found {
-            wrong.push(format!("{}\n{found}", case.display()));
-        }
+    let mut golden = Golden::new("status.txt");
+    for case in cases() {
+        let text = fs::read_to_string(case.join("in.yaml")).unwrap();
+        golden.hold(&case, &render(&text));
     }
-    assert!(
-        wrong.is_empty(),
-        "differ from status.txt (UPDATE=1 rewrites it):\n{}",
-        wrong.join("\n")
-    );
+    golden.finish();
 }
 
 #[test]
@@ -73,8 +52,8 @@ fn render(text: &str) -> String {
     let mut compiler = Compiler::new(Settings::default());
     compiler.update(&store, &keys);
     let mut out = String::new();
-    for status in compiler.gateway_status(&store) {
-        object(&mut out, &status).unwrap();
+    for status in compiler.gateway_status() {
+        object(&mut out, status).unwrap();
     }
     out += "\nproblems\n";
     for problem in compiler.problems(&store) {

@@ -1,15 +1,16 @@
 //! Whether a connection or request may pass: CUSTOM, DENY, ALLOW, AUDIT, in Istio's order.
 
+mod explain;
 mod matching;
 
 use std::net::IpAddr;
 
 use serde_json::Value;
-use weft_model::policy::{Action, AuthorizationPolicy, Normalization, Policies};
+use weft_model::policy::{Action, AuthorizationPolicy, Condition, Normalization, Policies};
 
 pub use matching::Miss;
 
-use crate::{path, subject::Subject};
+use crate::{explain::Check, path, subject::Subject};
 
 /// What is known of a connection, and of a request in it.
 #[derive(Clone, Copy, Debug)]
@@ -187,6 +188,17 @@ fn order(action: &Action) -> u8 {
     }
 }
 
+/// Whether one condition fits a connection that is not looked into: what [`Layer::L4`] asks, for
+/// those who make tables of the answers.
+pub fn fits_connection(condition: &Condition, attributes: &Attributes<'_>) -> bool {
+    let seen = matching::Seen {
+        attributes,
+        http: None,
+        path: None,
+    };
+    seen.condition(condition)
+}
+
 /// Whether something may pass under the policies of [`holding`].
 pub fn judge<'p>(
     held: &[&'p AuthorizationPolicy],
@@ -223,6 +235,30 @@ pub fn judge<'p>(
     }
     decide(&mut verdict);
     verdict
+}
+
+/// Everything that each rule of a policy asks, and what was there: for those who explain. Empty where
+/// the path cannot be made regular, since no rule is asked then.
+pub fn checks(
+    policy: &AuthorizationPolicy,
+    attributes: &Attributes<'_>,
+    layer: Layer,
+    normalization: Normalization,
+) -> Vec<Vec<Check>> {
+    let http = attributes.http.filter(|_| layer == Layer::L7);
+    let path = http.map(|http| path::normalize(path_only(http.path), normalization));
+    let Ok(path) = path.transpose() else {
+        return Vec::new();
+    };
+    let seen = matching::Seen {
+        attributes,
+        http,
+        path: path.as_deref(),
+    };
+    let rules = policy.rules.iter();
+    rules
+        .map(|rule| seen.checks(rule, &policy.action))
+        .collect()
 }
 
 fn consider<'p>(policy: &'p AuthorizationPolicy, seen: &matching::Seen<'_>) -> Considered<'p> {

@@ -36,6 +36,14 @@ pub enum DestinationFault<'m> {
 }
 
 impl DestinationFault<'_> {
+    /// The response flag of access logs: `NC` (nothing known by this name), `UH` (nothing healthy).
+    pub fn flag(self) -> &'static str {
+        match self {
+            Self::Invalid(..) | Self::NoPort | Self::NoSubset => "NC",
+            Self::NoEndpoint => "UH",
+        }
+    }
+
     /// Status of a request that meets it.
     pub fn status(self) -> u16 {
         match self {
@@ -56,12 +64,12 @@ impl std::fmt::Display for DestinationFault<'_> {
     }
 }
 
-/// What stands behind a destination for a client in `namespace` that dialled `dialled`.
+/// What stands behind a destination for a client in `namespace` that dialled this port.
 pub fn resolve<'m>(
     mesh: &'m Mesh,
     namespace: &str,
     destination: &'m Destination,
-    dialled: u16,
+    dialled: (u16, Protocol),
 ) -> Resolved<'m> {
     let name = match &destination.target {
         Target::Service(name) => name,
@@ -87,7 +95,7 @@ pub fn addressed<'m>(
     name: &ServiceName,
     subset: Option<&str>,
     port: Option<u16>,
-    dialled: u16,
+    (dialled, protocol): (u16, Protocol),
 ) -> Resolved<'m> {
     let service = mesh.services.get(name).map(|service| &**service);
     let policies = mesh.routes.policies.get(name).map(|policies| &**policies);
@@ -100,7 +108,7 @@ pub fn addressed<'m>(
     let own_hash = chosen.flatten().and_then(|subset| subset.hash.as_ref());
     let mut resolved = Resolved {
         service,
-        port: port.or_else(|| service.and_then(only_port)),
+        port: port.or_else(|| service.and_then(|service| only_port(service, protocol))),
         policy,
         hash: own_hash.or_else(|| policy.and_then(|policy| policy.hash.as_ref())),
         endpoints: Vec::new(),
@@ -115,7 +123,7 @@ pub fn addressed<'m>(
     let position = service
         .ports
         .iter()
-        .position(|port| port.number == number && port.protocol == Protocol::Tcp);
+        .position(|port| port.number == number && port.protocol == protocol);
     let Some(position) = position else {
         resolved.fault = Some(DestinationFault::NoPort);
         return resolved;
@@ -143,11 +151,11 @@ pub fn addressed<'m>(
     resolved
 }
 
-fn only_port(service: &Service) -> Option<u16> {
+fn only_port(service: &Service, protocol: Protocol) -> Option<u16> {
     let mut ports = service
         .ports
         .iter()
-        .filter(|port| port.protocol == Protocol::Tcp);
+        .filter(|port| port.protocol == protocol);
     match (ports.next(), ports.next()) {
         (Some(only), None) => Some(only.number),
         _ => None,

@@ -4,7 +4,8 @@
 //!
 //! Reading order: [`request`] (who asks for what), [`router`] (route tables made ready, and the
 //! decision), `index` and `matching` (which rule fits), [`rewriting`] (paths and Locations),
-//! [`destinations`] (what stands behind a rule's destinations).
+//! [`destinations`] (what stands behind a rule's destinations), [`explain`] (what rules asked, and
+//! what was there).
 
 #![forbid(unsafe_code)]
 
@@ -20,6 +21,8 @@ pub mod rewriting;
 
 pub mod destinations;
 
+pub mod explain;
+
 pub mod subject;
 
 pub mod authorize;
@@ -31,6 +34,7 @@ pub mod mtls;
 pub mod jwt;
 
 pub use authorize::{Attributes, HttpAttributes, Layer, Verdict, authorize};
+pub use explain::Check;
 pub use jwt::{Authentication, KeySet, TokenRequest, authenticate};
 pub use mtls::{MtlsDecision, mtls};
 pub use request::{Client, Connection, Request};

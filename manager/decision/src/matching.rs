@@ -4,7 +4,10 @@ use std::{borrow::Cow, net::IpAddr, sync::Arc};
 
 use ipnet::IpNet;
 use regex::Regex;
-use weft_model::route::{HeaderMatch, HttpMatch, PathMatch, Source, StreamMatch, StringMatch};
+use serde_json::Value;
+use weft_model::route::{
+    ClaimPath, HeaderMatch, HttpMatch, PathMatch, Source, StreamMatch, StringMatch,
+};
 
 use crate::request::{Client, Connection, Request};
 
@@ -41,7 +44,7 @@ impl TextMatcher {
 }
 
 #[derive(Debug)]
-enum PathMatcher {
+pub(crate) enum PathMatcher {
     Exact(Arc<str>),
     ExactAnyCase(Arc<str>),
     Prefix(Arc<str>),
@@ -52,7 +55,7 @@ enum PathMatcher {
 }
 
 impl PathMatcher {
-    fn new(path: &PathMatch) -> Self {
+    pub(crate) fn new(path: &PathMatch) -> Self {
         match path {
             PathMatch::Exact { path, ignore_case } => match ignore_case {
                 false => Self::Exact(Arc::clone(path)),
@@ -67,7 +70,7 @@ impl PathMatcher {
         }
     }
 
-    fn fits(&self, path: &str) -> bool {
+    pub(crate) fn fits(&self, path: &str) -> bool {
         match self {
             Self::Exact(exact) => **exact == *path,
             Self::ExactAnyCase(exact) => exact.eq_ignore_ascii_case(path),
@@ -96,6 +99,8 @@ pub(crate) enum PathKey<'a> {
 
 type FieldMatcher = (Arc<str>, Option<TextMatcher>);
 
+type ClaimMatcher = (ClaimPath, Option<TextMatcher>);
+
 /// What a request must be like, ready to ask.
 #[derive(Debug)]
 pub(crate) struct RequestMatcher {
@@ -105,6 +110,8 @@ pub(crate) struct RequestMatcher {
     authority: Option<TextMatcher>,
     headers: Vec<FieldMatcher>,
     without_headers: Vec<FieldMatcher>,
+    claims: Vec<ClaimMatcher>,
+    without_claims: Vec<ClaimMatcher>,
     query: Vec<FieldMatcher>,
     port: Option<u16>,
     source: Source,
@@ -120,6 +127,8 @@ impl RequestMatcher {
             authority: text(&matching.authority),
             headers: fields(&matching.headers),
             without_headers: fields(&matching.without_headers),
+            claims: fields(&matching.claims),
+            without_claims: fields(&matching.without_claims),
             query: fields(&matching.query),
             port: matching.port,
             source: matching.source.clone(),
@@ -169,22 +178,60 @@ impl RequestMatcher {
                 .query
                 .iter()
                 .all(|field| has(field, parameter(request.query(), &field.0)))
+            && self
+                .claims
+                .iter()
+                .all(|wanted| has_claim(wanted, request.claims))
+            && !self
+                .without_claims
+                .iter()
+                .any(|wanted| has_claim(wanted, request.claims))
             && self.is_for(client)
     }
 }
 
-fn fields(written: &[(Arc<str>, HeaderMatch)]) -> Vec<FieldMatcher> {
-    let field = |(name, matching): &(Arc<str>, HeaderMatch)| {
-        let value = match matching {
-            HeaderMatch::Present => None,
-            HeaderMatch::Value(text) => Some(TextMatcher::new(text)),
-        };
-        (Arc::clone(name), value)
-    };
+fn fields<K: Clone>(written: &[(K, HeaderMatch)]) -> Vec<(K, Option<TextMatcher>)> {
+    let field = |(name, matching): &(K, HeaderMatch)| (name.clone(), value_matcher(matching));
     written.iter().map(field).collect()
 }
 
+/// None where any value will do.
+pub(crate) fn value_matcher(matching: &HeaderMatch) -> Option<TextMatcher> {
+    match matching {
+        HeaderMatch::Present => None,
+        HeaderMatch::Value(text) => Some(TextMatcher::new(text)),
+    }
+}
+
+/// The claim at a path.
+pub(crate) fn claim_at<'c>(claims: Option<&'c Value>, path: &[Arc<str>]) -> Option<&'c Value> {
+    let steps = path.iter();
+    steps.fold(claims, |found, step| found?.get(&**step))
+}
+
+/// A claim is a text, or a list of which one must fit.
+fn has_claim((path, matcher): &ClaimMatcher, claims: Option<&Value>) -> bool {
+    claim_fits(matcher.as_ref(), claim_at(claims, path))
+}
+
+pub(crate) fn claim_fits(matcher: Option<&TextMatcher>, claim: Option<&Value>) -> bool {
+    match (matcher, claim) {
+        (_, None) => false,
+        (None, Some(_)) => true,
+        (Some(matcher), Some(Value::String(text))) => matcher.fits(text),
+        (Some(matcher), Some(Value::Array(items))) => {
+            let mut texts = items.iter().filter_map(Value::as_str);
+            texts.any(|text| matcher.fits(text))
+        }
+        (Some(_), Some(_)) => false,
+    }
+}
+
 fn has((_, matcher): &FieldMatcher, value: Option<&str>) -> bool {
+    value_fits(matcher.as_ref(), value)
+}
+
+pub(crate) fn value_fits(matcher: Option<&TextMatcher>, value: Option<&str>) -> bool {
     match (matcher, value) {
         (_, None) => false,
         (None, Some(_)) => true,
@@ -207,7 +254,7 @@ pub(crate) fn header<'r>(request: &Request<'r>, name: &str) -> Option<Cow<'r, st
 }
 
 /// The first value of a query parameter, as written.
-fn parameter<'q>(query: &'q str, name: &str) -> Option<&'q str> {
+pub(crate) fn parameter<'q>(query: &'q str, name: &str) -> Option<&'q str> {
     let pairs = query.split('&');
     let mut pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
     pairs.find(|(key, _)| *key == name).map(|(_, value)| value)

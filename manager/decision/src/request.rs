@@ -2,6 +2,9 @@
 
 use std::net::IpAddr;
 
+use serde_json::Value;
+use weft_model::Protocol;
+
 /// Who asks.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Client<'a> {
@@ -28,6 +31,8 @@ pub struct Request<'a> {
     pub authority: &'a str,
     /// Other headers: names in lower case.
     pub headers: &'a [(&'a str, &'a str)],
+    /// Claims of a token that is believed; none without one.
+    pub claims: Option<&'a Value>,
 }
 
 impl<'a> Request<'a> {
@@ -48,7 +53,7 @@ impl<'a> Request<'a> {
 }
 
 /// A connection whose bytes are not looked into.
-#[derive(Clone, Copy, Default, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Connection<'a> {
     /// Host that was dialled, in lower case, where it is known.
     pub host: &'a str,
@@ -58,4 +63,6 @@ pub struct Connection<'a> {
     pub port: u16,
     /// Server name of a TLS client hello, in lower case.
     pub sni: Option<&'a str>,
+    /// TCP, or UDP: datagrams of one client count as a connection.
+    pub protocol: Protocol,
 }

@@ -110,6 +110,8 @@ pub fn location(
     let scheme = redirect.scheme.as_deref().unwrap_or(request.scheme);
     let own = |port: u16| matches!((scheme, port), ("http", 80) | ("https", 443));
     let port = match redirect.port {
+        // The Gateway API leaves out a scheme's own port; Istio's rule writes what it says.
+        PortRewrite::Set(port) if dialect == Dialect::GatewayApi => Some(port).filter(|p| !own(*p)),
         PortRewrite::Set(port) => Some(port),
         PortRewrite::Keep => None,
         PortRewrite::FromRequest => Some(request.port).filter(|port| !own(*port)),

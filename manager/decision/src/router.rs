@@ -3,10 +3,11 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use weft_model::{
-    Origin,
+    Protocol,
     route::{
         Destination, Dialect, DirectResponse, Gateway, GatewayName, HostPattern, HostTable,
-        HostTables, HttpAction, HttpRoute, Listener, RouteChange, RouteTables, StreamRoute,
+        HostTables, HttpAction, HttpRoute, Listener, ListenerProtocol, RouteChange, RouteTables,
+        StreamRoute,
     },
 };
 
@@ -116,7 +117,7 @@ impl<T> Hosts<T> {
     }
 
     /// The first value that is wanted, the most specific host first.
-    fn search<'s, R>(&'s self, host: &str, wanted: impl Fn(&'s T) -> Option<R>) -> Option<R> {
+    fn search<'s, R>(&'s self, host: &str, wanted: impl FnMut(&'s T) -> Option<R>) -> Option<R> {
         let dots = host.match_indices('.').filter(|(at, _)| *at > 0);
         let suffixes = dots.filter_map(|(at, _)| self.suffix.get(&host[at..]));
         let exact = self.exact.get(host).into_iter();
@@ -130,6 +131,7 @@ struct ReadyTable {
     http: Matchers,
     tls: Vec<ConnectionMatcher>,
     tcp: Vec<ConnectionMatcher>,
+    udp: Vec<ConnectionMatcher>,
 }
 
 #[derive(Debug)]
@@ -155,6 +157,7 @@ impl ReadyTable {
             http: Matchers::new(http.collect()),
             tls: streams(&table.tls),
             tcp: streams(&table.tcp),
+            udp: streams(&table.udp),
             table: Arc::clone(table),
         }
     }
@@ -174,7 +177,7 @@ impl ReadyTable {
         }
     }
 
-    /// TLS rules for connections with a server name, then the others.
+    /// TLS rules for connections with a server name, then the others; those for datagrams apart.
     fn stream(&self, client: &Client<'_>, connection: &Connection<'_>) -> Option<&StreamRoute> {
         let first = |matchers: &[ConnectionMatcher]| {
             let mut fits = matchers
@@ -182,6 +185,9 @@ impl ReadyTable {
                 .map(|matcher| matcher.fits(client, connection));
             fits.position(|fits| fits)
         };
+        if connection.protocol == Protocol::Udp {
+            return first(&self.udp).map(|at| &self.table.udp[at]);
+        }
         let tls = connection.sni.and_then(|_| first(&self.tls));
         let tls = tls.map(|at| &self.table.tls[at]);
         tls.or_else(|| first(&self.tcp).map(|at| &self.table.tcp[at]))
@@ -274,7 +280,10 @@ impl Router {
         client: &Client<'_>,
         connection: &Connection<'_>,
     ) -> StreamDecision<'_> {
-        let has_rules = |table: &HostTable| !table.tls.is_empty() || !table.tcp.is_empty();
+        let has_rules = |table: &HostTable| match connection.protocol {
+            Protocol::Udp => !table.udp.is_empty(),
+            Protocol::Tcp => !table.tls.is_empty() || !table.tcp.is_empty(),
+        };
         let names = [Some(connection.host), connection.sni];
         let names = names.into_iter().flatten().filter(|name| !name.is_empty());
         let mut table = None;
@@ -369,8 +378,12 @@ impl Router {
             return closed;
         };
         let host = connection.sni.unwrap_or("");
-        let at_port =
-            |listener: &Listener| listener.port == connection.port && !listener.protocol.is_http();
+        let is_udp = connection.protocol == Protocol::Udp;
+        let at_port = |listener: &Listener| {
+            listener.port == connection.port
+                && !listener.protocol.is_http()
+                && (listener.protocol == ListenerProtocol::Udp) == is_udp
+        };
         let Some((_, hosts)) = ready.listener(host, at_port) else {
             return closed;
         };
@@ -387,19 +400,15 @@ impl Router {
         }
     }
 
-    /// Why each way of a table does or does not fit, in the order of precedence: for those who
-    /// explain.
-    pub fn considered<'t>(
-        table: &'t HostTable,
-        client: &Client<'_>,
-        request: &Request<'_>,
-    ) -> Vec<(&'t Origin, usize, bool)> {
-        let path = request.path_only();
-        let fits = |route: &'t HttpRoute| {
-            let fits = RequestMatcher::new(&route.matching).fits(client, request, path);
-            (&route.rule.origin, route.rule.index, fits)
-        };
-        table.http.iter().map(fits).collect()
+    /// All tables that hosts of the mesh have under a name, the most specific first, whoever sees
+    /// them: for those who explain.
+    pub fn mesh_tables<'t>(&'t self, host: &str) -> Vec<&'t HostTable> {
+        let mut found = Vec::new();
+        self.mesh.search(host, |tables| {
+            found.extend(tables.iter().map(|ready| &*ready.table));
+            None::<()>
+        });
+        found
     }
 }
 

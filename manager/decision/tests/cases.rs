@@ -4,34 +4,24 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::Path;
 
 use serde_json::Value;
 use weft_api::Store;
 use weft_compiler::{Compiler, Settings};
-use weft_decision::{Attributes, GatewaySubject, HttpAttributes, Layer, Subject, authorize, mtls};
+use weft_decision::{
+    Attributes, GatewaySubject, HttpAttributes, Layer, Subject,
+    authorize::{self, authorize},
+    mtls,
+};
 use weft_model::{ServiceName, policy::Policies};
-
-fn cases() -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/cases");
-    let mut cases: Vec<_> = fs::read_dir(root)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|case| case.join("authz.txt").exists())
-        .collect();
-    cases.sort();
-    cases
-}
+use weft_testkit::cases::{Golden, folders, inputs};
 
 fn policies(case: &Path) -> Policies {
     let mut store = Store::default();
-    store.put_file(
-        "in.yaml",
-        &fs::read_to_string(case.join("in.yaml")).unwrap(),
-    );
+    for (name, text) in inputs(case) {
+        store.put_file(&name, &text);
+    }
     let keys: Vec<_> = store.keys().cloned().collect();
     let mut compiler = Compiler::new(Settings::default());
     compiler.update(&store, &keys);
@@ -115,6 +105,18 @@ fn answer(policies: &Policies, line: &str) -> String {
         _ => Layer::L7,
     };
     let verdict = authorize(policies, &subject, &attributes, layer);
+    for considered in &verdict.considered {
+        let policy = considered.policy;
+        let checks = authorize::checks(policy, &attributes, layer, policies.mesh.normalization);
+        let first = checks
+            .iter()
+            .position(|rule| rule.iter().all(|check| check.fits));
+        assert_eq!(
+            first, considered.rule,
+            "explaining {} agrees with deciding",
+            policy.author.name
+        );
+    }
     let word = if verdict.is_allowed { "allow" } else { "deny" };
     let mut text = format!("{word} {:?}", verdict.reason);
     if let Some((policy, rule)) = verdict.decided_by {
@@ -154,23 +156,13 @@ fn render(case: &Path, asked: &str) -> String {
 
 #[test]
 fn each_case_answers_as_written() {
-    let update = std::env::var_os("UPDATE").is_some();
-    let mut wrong = Vec::new();
-    let cases = cases();
-    assert!(cases.len() >= 5, "the cases are not where they should be");
+    let mut golden = Golden::new("authz.txt");
+    let mut cases = folders(env!("CARGO_MANIFEST_DIR"), "../tests/cases", 20);
+    cases.retain(|case| case.join("authz.txt").exists());
+    assert!(cases.len() >= 5, "only {} cases ask", cases.len());
     for case in cases {
-        let golden = case.join("authz.txt");
-        let written = fs::read_to_string(&golden).unwrap();
-        let found = render(&case, &written);
-        if update {
-            fs::write(&golden, &found).unwrap();
-        } else if written != found {
-            wrong.push(format!("{}\n{found}", case.display()));
-        }
+        let asked = golden.written(&case);
+        golden.hold(&case, &render(&case, &asked));
     }
-    assert!(
-        wrong.is_empty(),
-        "differ from authz.txt (UPDATE=1 rewrites it):\n{}",
-        wrong.join("\n")
-    );
+    golden.finish();
 }

@@ -3,9 +3,11 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use proptest::{collection::vec, prelude::*};
-use weft_decision::{Client, Connection, HttpAnswer, Request, Router, StreamAnswer};
+use weft_decision::{
+    Client, Connection, HttpAnswer, Request, Router, StreamAnswer, explain::request_checks,
+};
 use weft_model::{
-    Origin,
+    Origin, Protocol,
     route::{
         Destination, Dialect, Gateway, GatewayName, HeaderEdits, HeaderMatch, HostPattern,
         HostTable, HttpAction, HttpMatch, HttpRoute, HttpRule, Listener, ListenerProtocol,
@@ -52,6 +54,7 @@ fn route(index: usize, matching: HttpMatch) -> HttpRoute {
         fault: None,
         mirrors: Vec::new(),
         cors: None,
+        session: None,
     };
     HttpRoute {
         matching,
@@ -68,6 +71,7 @@ fn table(http: Vec<HttpRoute>) -> HostTable {
         http,
         tls: Vec::new(),
         tcp: Vec::new(),
+        udp: Vec::new(),
     }
 }
 
@@ -112,6 +116,7 @@ fn request<'a>(host: &'a str, path: &'a str) -> Request<'a> {
         path,
         authority: host,
         headers: &[],
+        claims: None,
     }
 }
 
@@ -276,6 +281,7 @@ fn connections_are_routed_by_server_name_then_by_address() {
             address: address.parse().ok(),
             port,
             sni,
+            protocol: Protocol::Tcp,
         };
         let decision = router.mesh_stream(&Client::default(), &connection);
         assert_eq!(
@@ -401,7 +407,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(600) })]
 
     #[test]
-    fn the_index_finds_what_trying_every_rule_in_order_finds(
+    fn the_index_finds_what_explaining_every_rule_in_order_finds(
         matches in vec(matching(), 0..24),
         path in path(),
         values in vec("[xyz]", 0..3),
@@ -411,9 +417,12 @@ proptest! {
         let headers: Vec<_> = values.iter().map(|value| ("h", value.as_str())).collect();
         let request = Request { headers: &headers, ..request("a", &path) };
         let client = Client::default();
-        let each = Router::considered(&table, &client, &request);
-        let first = each.iter().position(|(.., fits)| *fits);
-        let router = mesh(vec![("a", vec![table.clone()])]);
+        let fits = |route: &HttpRoute| {
+            let checks = request_checks("uri", &route.matching, &client, &request);
+            checks.iter().all(|check| check.fits)
+        };
+        let first = table.http.iter().position(fits);
+        let router = mesh(vec![("a", vec![table])]);
         prop_assert_eq!(chosen(&router, &client, &request), first);
     }
 }

@@ -290,6 +290,7 @@ fn decide(router: &Router, mesh: &Mesh) -> Vec<f64> {
                 path,
                 authority: "busy.example.com",
                 headers: &headers,
+                claims: None,
             };
             let decision = black_box(router.mesh_http(&client, black_box(&request)));
             assert!(decision.route.is_some());

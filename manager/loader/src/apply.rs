@@ -69,17 +69,27 @@ struct Run<'a> {
 
 impl Run<'_> {
     fn apply(&self, maps: &Maps, applied: &mut Applied) -> Result<(), ApplyError> {
+        // One entry per step; `PutSlots` alone has many.
+        macro_rules! put {
+            ($table:ident, $step:ident) => {
+                self.put(&maps.$table, applied, |op, out| {
+                    if let MapOp::$step(key, value) = op {
+                        out(*key, *value);
+                    }
+                })
+            };
+        }
+        macro_rules! delete {
+            ($table:ident, $step:ident) => {
+                self.delete(&maps.$table, applied, |op| match op {
+                    MapOp::$step(key) => Some(key),
+                    _ => None,
+                })
+            };
+        }
         match &self.ops[0] {
-            MapOp::PutBackendState(..) => self.put(&maps.backend_state, applied, |op, out| {
-                if let MapOp::PutBackendState(index, state) = op {
-                    out(*index, *state);
-                }
-            }),
-            MapOp::PutBackend(..) => self.put(&maps.backends, applied, |op, out| {
-                if let MapOp::PutBackend(index, backend) = op {
-                    out(*index, *backend);
-                }
-            }),
+            MapOp::PutBackendState(..) => put!(backend_state, PutBackendState),
+            MapOp::PutBackend(..) => put!(backends, PutBackend),
             MapOp::PutSlots(..) => self.put(&maps.slots, applied, |op, out| {
                 if let MapOp::PutSlots(first, slots) = op {
                     // An index past `u32::MAX` stays there, and the kernel refuses it as too large.
@@ -89,24 +99,30 @@ impl Run<'_> {
                         .for_each(|(slot, n)| out(first.saturating_add(n), *slot));
                 }
             }),
-            MapOp::PutService(..) => self.put(&maps.services, applied, |op, out| {
-                if let MapOp::PutService(key, service) = op {
-                    out(*key, *service);
+            MapOp::PutService(..) => put!(services, PutService),
+            MapOp::DeleteService(_) => delete!(services, DeleteService),
+            MapOp::PutWorkload(..) => put!(workloads, PutWorkload),
+            MapOp::DeleteWorkload(_) => delete!(workloads, DeleteWorkload),
+            MapOp::PutEnrolment(..) => put!(enrolled, PutEnrolment),
+            MapOp::DeleteEnrolment(_) => delete!(enrolled, DeleteEnrolment),
+            MapOp::PutPeer(..) => put!(peers, PutPeer),
+            MapOp::DeletePeer(_) => delete!(peers, DeletePeer),
+            MapOp::PutPortMode(..) => put!(port_modes, PutPortMode),
+            MapOp::DeletePortMode(_) => delete!(port_modes, DeletePortMode),
+            MapOp::PutSet(..) => self.put(&maps.sets, applied, |op, out| {
+                if let MapOp::PutSet(set, rules) = op {
+                    out(*set, **rules);
                 }
             }),
-            MapOp::PutWorkload(..) => self.put(&maps.workloads, applied, |op, out| {
-                if let MapOp::PutWorkload(address, workload) = op {
-                    out(*address, *workload);
-                }
-            }),
-            MapOp::DeleteService(_) => self.delete(&maps.services, applied, |op| match op {
-                MapOp::DeleteService(key) => Some(key),
-                _ => None,
-            }),
-            MapOp::DeleteWorkload(_) => self.delete(&maps.workloads, applied, |op| match op {
-                MapOp::DeleteWorkload(address) => Some(address),
-                _ => None,
-            }),
+            MapOp::DeleteSet(_) => delete!(sets, DeleteSet),
+            MapOp::PutSetIdentity(..) => put!(set_identities, PutSetIdentity),
+            MapOp::DeleteSetIdentity(_) => delete!(set_identities, DeleteSetIdentity),
+            MapOp::PutSetSource(..) => put!(set_sources, PutSetSource),
+            MapOp::DeleteSetSource(_) => delete!(set_sources, DeleteSetSource),
+            MapOp::PutSetPort(..) => put!(set_ports, PutSetPort),
+            MapOp::DeleteSetPort(_) => delete!(set_ports, DeleteSetPort),
+            MapOp::PutClientLimit(..) => put!(client_limits, PutClientLimit),
+            MapOp::DeleteClientLimit(_) => delete!(client_limits, DeleteClientLimit),
         }
     }
 

@@ -10,7 +10,7 @@ use std::{
 use weft_abi::names::programs;
 
 use crate::{
-    Cgroup, Error,
+    Cgroup, Error, enrol,
     object::Programs,
     pins::{BpfDir, link_name, remove_version},
     sys,
@@ -98,6 +98,7 @@ pub(crate) fn attach(
             wanted.insert(attachments.ensure(hook, &name, Target::Interface(index))?);
         }
     }
+    wanted.extend(attachments.adopt_namespaces()?);
     attachments.remove_others(&wanted)?;
     Ok(attachments.report)
 }
@@ -187,6 +188,22 @@ impl Attachments<'_> {
         Ok(false)
     }
 
+    /// Gives the program to the namespaces that are enrolled; answers their links.
+    fn adopt_namespaces(&mut self) -> Result<Vec<String>, Error> {
+        let program = self
+            .programs
+            .get(programs::SK_LOOKUP)
+            .ok_or(Error::NoProgram {
+                program: programs::SK_LOOKUP,
+            })?;
+        let adopted = enrol::adopt(self.pins, &self.others, program.as_fd())?;
+        self.report
+            .replaced
+            .extend(adopted.replaced.iter().cloned());
+        self.report.removed.extend(adopted.removed);
+        Ok(adopted.replaced)
+    }
+
     fn remove_others(&mut self, wanted: &BTreeSet<String>) -> Result<(), Error> {
         for name in self.pins.link_names()? {
             if !wanted.contains(&name) {
@@ -204,7 +221,7 @@ impl Attachments<'_> {
 }
 
 /// Pins a link, in place of what is pinned there.
-fn pin(link: &OwnedFd, path: &Path) -> Result<(), Error> {
+pub(crate) fn pin(link: &OwnedFd, path: &Path) -> Result<(), Error> {
     let mut new = path.as_os_str().to_owned();
     new.push("~");
     let new = PathBuf::from(new);

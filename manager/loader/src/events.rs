@@ -6,9 +6,18 @@ use std::{
 };
 
 use aya::maps::{Map, MapData, MapError, RingBuf};
-use weft_abi::{Event, names::maps};
+use weft_abi::{Event, PolicyEvent, names::maps};
 
 use crate::{Error, pins::BpfDir};
+
+/// One report.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Told {
+    /// Of a connection and its backend.
+    Kernel(Event),
+    /// Of a connection and policy.
+    Policy(PolicyEvent),
+}
 
 /// The `EVENTS` ring buffer. Readable when there are events; drain it with [`Events::next`] before
 /// waiting again.
@@ -33,14 +42,21 @@ impl Events {
         clippy::should_implement_trait,
         reason = "an iterator ends; this goes on"
     )]
-    pub fn next(&mut self) -> Option<Event> {
+    pub fn next(&mut self) -> Option<Told> {
         loop {
             let item = self.ring.next()?;
-            // A record of another size is not ours to read; there is none in this ABI version.
+            // The two differ in size. A record of another one is not ours to read; there is none
+            // in this ABI version.
             if item.len() == size_of::<Event>() {
                 // SAFETY: the record has the size of `Event`, any bytes make one, and the read
                 // does not need alignment.
-                return Some(unsafe { item.as_ptr().cast::<Event>().read_unaligned() });
+                let event = unsafe { item.as_ptr().cast::<Event>().read_unaligned() };
+                return Some(Told::Kernel(event));
+            }
+            if item.len() == size_of::<PolicyEvent>() {
+                // SAFETY: as above.
+                let event = unsafe { item.as_ptr().cast::<PolicyEvent>().read_unaligned() };
+                return Some(Told::Policy(event));
             }
         }
     }

@@ -9,7 +9,9 @@ use std::{
 use weft_abi::Protocol;
 
 use crate::{
-    Error, btf, cgroup, sockets,
+    Error, btf, cgroup,
+    enrol::SK_LOOKUP,
+    sockets,
     sys::{link, map, probe},
 };
 
@@ -22,6 +24,7 @@ const CGROUP_SOCK_OPS: u32 = 3;
 const INET4_CONNECT: u32 = 10;
 const INET4_GETPEERNAME: u32 = 29;
 const TCX_INGRESS: u32 = 46;
+const SK_LOOKUP_PROGRAM: u32 = 30;
 /// `enum bpf_map_type`.
 const RINGBUF: u32 = 27;
 
@@ -90,6 +93,11 @@ pub fn probe_all() -> Vec<Feature> {
             "socket storage iterator",
             "reports of live connections",
             iterator(),
+        ),
+        required(
+            "sk_lookup",
+            "letting connections of enrolled workloads in or not",
+            sk_lookup(),
         ),
         optional("tcx", "traffic from outside (--interface)", tcx()),
         optional(
@@ -183,6 +191,15 @@ fn tcx() -> Result<String, String> {
     answered(
         link::create_on_interface(program.as_fd(), index, TCX_INGRESS),
         &[libc::ENODEV],
+    )
+}
+
+/// As for cgroups: a program is no namespace.
+fn sk_lookup() -> Result<String, String> {
+    let program = load(SK_LOOKUP_PROGRAM, SK_LOOKUP)?;
+    answered(
+        link::create_on_namespace(program.as_fd(), program.as_fd(), SK_LOOKUP),
+        &[libc::EINVAL],
     )
 }
 

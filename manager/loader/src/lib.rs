@@ -2,7 +2,7 @@
 //! reads their maps, listens to their events. It decides nothing about policy: what to write comes
 //! as [`weft_lower::MapOp`]s.
 //!
-//! Reading order: [`plane`] (load, attach), [`apply`] and [`maps`] (what is in the maps),
+//! Reading order: [`plane`] (load, attach), [`mod@enrol`] (network namespaces), [`apply`] and [`maps`] (what is in the maps),
 //! [`pinned`] (the same without a manager), [`events`], [`iterate`], [`sockets`], [`mod@uninstall`];
 //! below them [`pins`] (layout of the pin directory), [`cgroup`], [`lock`], [`features`], [`btf`]
 //! and the raw system call.
@@ -10,6 +10,8 @@
 pub mod plane;
 
 mod attach;
+
+pub mod enrol;
 
 pub mod apply;
 
@@ -48,15 +50,16 @@ mod sys;
 pub use apply::{Applied, ApplyError, ApplyFault};
 pub use attach::{AttachReport, CGROUP_HOOKS, Hook, TC_HOOKS};
 pub use cgroup::{AttachedProgram, Cgroup};
+pub use enrol::EnrolledNamespace;
 pub use error::Error;
-pub use events::Events;
+pub use events::{Events, Told};
 pub use features::{Feature, Support};
 pub use lock::Lock;
 pub use maps::{MapUsage, Maps};
 pub use pinned::{MapDescription, Pinned, PinnedProgram};
 pub use pins::BpfDir;
 pub use plane::{OpenReport, Options, Plane, ProgramStats, SizeMismatch, StatsGuard, enable_stats};
-pub use sockets::{Destroyed, SocketDestroyer, SocketId};
+pub use sockets::{Connection, Destroyed, SocketDestroyer, SocketId, netns_cookie};
 pub use table::Table;
 pub use trace::{TraceLine, TraceLog};
 pub use uninstall::uninstall;

@@ -3,15 +3,17 @@
 use std::{
     io,
     ops::Range,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
 };
 
 use aya::Pod;
 use weft_abi::{
-    Address, Affinity, AffinityKey, Backend, BackendState, Counter, EdgeKey, EdgeValue, FlowKey,
-    FlowValue, Service, ServiceKey, ServiceState, Slot, names::maps,
+    Address, Affinity, AffinityKey, Attested, Backend, BackendState, Captured, ClientKey,
+    ClientLimit, ClientState, ConnectionKey, Counter, EdgeKey, EdgeValue, EndKey, Enrolment,
+    FlowKey, FlowValue, HitKey, Origin, Peer, PortModeKey, RuleBits, RuleSet, Service, ServiceKey,
+    ServiceState, SetIdentityKey, SetPortKey, SetSourceKey, Slot, SocketInfo, names::maps,
 };
-use weft_lower::MapDump;
+use weft_lower::{MapDump, MeshDump};
 
 use crate::{
     Error, Table,
@@ -43,6 +45,32 @@ pub struct Maps {
     pub node_address: Table<u32, Address>,
     /// Traffic per client, service and backend.
     pub edges: Table<EdgeKey, EdgeValue>,
+    /// Workloads of this node, by network namespace cookie.
+    pub enrolled: Table<u64, Enrolment>,
+    /// Workloads of the mesh.
+    pub peers: Table<Address, Peer>,
+    /// mTLS modes of single ports, as `MtlsMode`.
+    pub port_modes: Table<PortModeKey, u32>,
+    /// Where connections to the proxy were going.
+    pub captured: Table<EndKey, Captured>,
+    /// Clients that applications see instead of the proxy.
+    pub origins: Table<EndKey, Origin>,
+    /// Who the clients of connections on this node are.
+    pub attested: Table<ConnectionKey, Attested>,
+    /// Rule sets.
+    pub sets: Table<u32, RuleSet>,
+    /// Clauses by identity.
+    pub set_identities: Table<SetIdentityKey, RuleBits>,
+    /// Clauses by client address.
+    pub set_sources: Table<SetSourceKey, RuleBits>,
+    /// Clauses by server port.
+    pub set_ports: Table<SetPortKey, RuleBits>,
+    /// How often each clause decided.
+    pub hits: Table<HitKey, u64>,
+    /// Limits per source identity, by pool id.
+    pub client_limits: Table<u32, ClientLimit>,
+    /// What source identities have open.
+    pub client_state: Table<ClientKey, ClientState>,
     counters: OwnedFd,
     pub(crate) sockets: OwnedFd,
 }
@@ -75,8 +103,21 @@ impl Maps {
             flows: Table::open(pins, maps::FLOWS)?,
             node_address: Table::open(pins, maps::NODE_ADDRESS)?,
             edges: Table::open(pins, maps::EDGES)?,
-            counters: open_counters(pins)?,
-            sockets: open_map(maps::SOCKETS, &pins.map(maps::SOCKETS))?,
+            enrolled: Table::open(pins, maps::ENROLLED)?,
+            peers: Table::open(pins, maps::PEERS)?,
+            port_modes: Table::open(pins, maps::PORT_MODES)?,
+            captured: Table::open(pins, maps::CAPTURED)?,
+            origins: Table::open(pins, maps::ORIGINS)?,
+            attested: Table::open(pins, maps::ATTESTED)?,
+            sets: Table::open(pins, maps::AUTHZ_SETS)?,
+            set_identities: Table::open(pins, maps::AUTHZ_IDENTITY)?,
+            set_sources: Table::open(pins, maps::AUTHZ_SOURCE)?,
+            set_ports: Table::open(pins, maps::AUTHZ_PORT)?,
+            hits: Table::open(pins, maps::AUTHZ_HITS)?,
+            client_limits: Table::open(pins, maps::CLIENT_LIMITS)?,
+            client_state: Table::open(pins, maps::CLIENT_STATE)?,
+            counters: open_checked::<u32, u64>(pins, maps::COUNTERS)?,
+            sockets: open_checked::<i32, SocketInfo>(pins, maps::SOCKETS)?,
         })
     }
 
@@ -99,6 +140,100 @@ impl Maps {
                 .collect(),
             workloads: read(&self.workloads)?,
         })
+    }
+
+    /// What of enrolment was written by [`crate::Plane::apply`], as it is in the kernel now.
+    ///
+    /// # Errors
+    /// [`Error::Bpf`].
+    pub fn mesh(&self) -> Result<MeshDump, Error> {
+        Ok(MeshDump {
+            enrolled: read(&self.enrolled)?,
+            peers: read(&self.peers)?,
+            port_modes: read(&self.port_modes)?,
+            sets: read(&self.sets)?,
+            set_identities: read(&self.set_identities)?,
+            set_sources: read(&self.set_sources)?,
+            set_ports: read(&self.set_ports)?,
+            client_limits: read(&self.client_limits)?,
+        })
+    }
+
+    /// Where a connection to the proxy was going, once: `end` is the client's end. `None` for one
+    /// that the kernel did not send there.
+    ///
+    /// # Errors
+    /// [`Error::Bpf`].
+    pub fn take_captured(&self, end: &EndKey) -> Result<Option<Captured>, Error> {
+        self.captured
+            .take(end)
+            .map_err(Error::bpf("read map", maps::CAPTURED))
+    }
+
+    /// Says whom an application shall see as the client of a connection; `end` is the proxy's end
+    /// of it. Comes before the connect.
+    ///
+    /// # Errors
+    /// [`Error::Bpf`].
+    pub fn put_origin(&self, end: &EndKey, origin: &Origin) -> Result<(), Error> {
+        self.origins
+            .put(end, origin)
+            .map_err(Error::bpf("write map", maps::ORIGINS))
+    }
+
+    /// Removes what [`Self::put_origin`] wrote; false when there was nothing.
+    ///
+    /// # Errors
+    /// [`Error::Bpf`].
+    pub fn delete_origin(&self, end: &EndKey) -> Result<bool, Error> {
+        self.origins
+            .delete(end)
+            .map_err(Error::bpf("write map", maps::ORIGINS))
+    }
+
+    /// Who the client of a connection on this node is; `None` when unknown.
+    ///
+    /// # Errors
+    /// [`Error::Bpf`].
+    pub fn attested(&self, connection: &ConnectionKey) -> Result<Option<Attested>, Error> {
+        self.attested
+            .value(connection)
+            .map_err(Error::bpf("read map", maps::ATTESTED))
+    }
+
+    /// Marks a TCP socket as one of the proxy's own: what it connects to is never captured, and not
+    /// counted as an application's. Comes before the connect.
+    ///
+    /// # Errors
+    /// [`Error::Bpf`].
+    pub fn mark_proxy(&self, socket: BorrowedFd<'_>) -> Result<(), Error> {
+        let info = SocketInfo {
+            flags: SocketInfo::PROXY,
+            ..SocketInfo::default()
+        };
+        // SAFETY: `open` compared the map's sizes: its keys are descriptors, its values
+        // `SocketInfo`.
+        unsafe { sys::map::update(self.sockets.as_fd(), &socket.as_raw_fd(), &info) }
+            .map_err(Error::bpf("write map", maps::SOCKETS))
+    }
+
+    /// How often each clause decided.
+    ///
+    /// # Errors
+    /// [`Error::Bpf`].
+    pub fn authz_hits(&self) -> Result<Vec<(HitKey, u64)>, Error> {
+        read(&self.hits)
+    }
+
+    /// Forgets whom the clients of a namespace were written down as.
+    pub(crate) fn forget_clients(&self, netns: u64) -> Result<(), Error> {
+        let clients = read(&self.attested)?;
+        for (connection, _) in clients.iter().filter(|(_, client)| client.netns == netns) {
+            self.attested
+                .delete(connection)
+                .map_err(Error::bpf("write map", maps::ATTESTED))?;
+        }
+        Ok(())
     }
 
     /// All edges.
@@ -149,7 +284,7 @@ impl Maps {
         let mut totals = [0; Counter::COUNT as usize];
         for (key, total) in (0u32..).zip(&mut totals) {
             let mut values = vec![0u64; cpus];
-            // SAFETY: `open_counters` checked that keys are `u32` and values `u64`, which needs
+            // SAFETY: `open` checked that keys are `u32` and values `u64`, which needs
             // no rounding; there is one value per possible CPU.
             unsafe { sys::map::lookup(self.counters.as_fd(), &key, &mut values) }
                 .map_err(error())?;
@@ -170,6 +305,19 @@ impl Maps {
             hash_usage(&self.affinity)?,
             hash_usage(&self.flows)?,
             hash_usage(&self.edges)?,
+            hash_usage(&self.enrolled)?,
+            hash_usage(&self.peers)?,
+            hash_usage(&self.port_modes)?,
+            hash_usage(&self.captured)?,
+            hash_usage(&self.origins)?,
+            hash_usage(&self.attested)?,
+            hash_usage(&self.sets)?,
+            hash_usage(&self.set_identities)?,
+            hash_usage(&self.set_ports)?,
+            hash_usage(&self.set_sources)?,
+            hash_usage(&self.hits)?,
+            hash_usage(&self.client_limits)?,
+            hash_usage(&self.client_state)?,
             array_usage(&self.slots)?,
             usage(
                 &self.backends,
@@ -179,20 +327,20 @@ impl Maps {
     }
 }
 
-fn open_counters(pins: &BpfDir) -> Result<OwnedFd, Error> {
-    let path = pins.map(maps::COUNTERS);
-    let fd = open_map(maps::COUNTERS, &path)?;
-    let info =
-        sys::object::map_info(fd.as_fd()).map_err(Error::bpf("describe map", maps::COUNTERS))?;
+/// Opens a map that is no [`Table`], and compares its sizes.
+fn open_checked<K, V>(pins: &BpfDir, name: &'static str) -> Result<OwnedFd, Error> {
+    let path = pins.map(name);
+    let fd = open_map(name, &path)?;
+    let info = sys::object::map_info(fd.as_fd()).map_err(Error::bpf("describe map", name))?;
     let sizes = (info.key_size as usize, info.value_size as usize);
-    if sizes != (size_of::<u32>(), size_of::<u64>()) {
+    if sizes != (size_of::<K>(), size_of::<V>()) {
         return Err(Error::Layout {
-            map: maps::COUNTERS,
+            map: name,
             path,
             key: info.key_size,
             value: info.value_size,
-            expected_key: size_of::<u32>(),
-            expected_value: size_of::<u64>(),
+            expected_key: size_of::<K>(),
+            expected_value: size_of::<V>(),
         });
     }
     Ok(fd)

@@ -10,7 +10,7 @@ use aya::{
     Btf, Ebpf, EbpfLoader,
     programs::{Program, ProgramError},
 };
-use weft_abi::names::{maps, programs};
+use weft_abi::names::{maps, programs, settings};
 use weft_lower::Capacity;
 
 use crate::{
@@ -18,6 +18,7 @@ use crate::{
     attach::{CGROUP_HOOKS, TC_HOOKS},
     btf,
     pins::BpfDir,
+    sockets,
 };
 
 mod embedded {
@@ -53,6 +54,8 @@ pub(crate) fn load(
     for offset in &offsets {
         loader.override_global(offset.setting, &offset.bytes, false);
     }
+    let host = sockets::own_netns_cookie()?;
+    loader.override_global(settings::HOST_NETNS, &host, true);
     for name in maps::ALL {
         loader.map_pin_path(name, pins.map(name));
     }
@@ -67,7 +70,7 @@ pub(crate) fn load(
 }
 
 /// The sizes of the maps whose size is asked for.
-pub(crate) fn sizes(capacity: &Capacity) -> [(&'static str, u32); 6] {
+pub(crate) fn sizes(capacity: &Capacity) -> [(&'static str, u32); 7] {
     [
         (maps::SERVICES, capacity.services),
         // Pool ids begin at 1.
@@ -76,6 +79,7 @@ pub(crate) fn sizes(capacity: &Capacity) -> [(&'static str, u32); 6] {
         (maps::BACKEND_STATE, capacity.backends),
         (maps::SLOTS, capacity.slots),
         (maps::WORKLOADS, capacity.workloads),
+        (maps::PEERS, capacity.workloads),
     ]
 }
 
@@ -85,7 +89,7 @@ fn load_programs(ebpf: &mut Ebpf, btf: &Btf) -> Result<Programs, Error> {
         .chain(&TC_HOOKS)
         .map(|hook| hook.program);
     let mut loaded = Programs::new();
-    for name in hooks.chain([programs::ITER_SOCKETS]) {
+    for name in hooks.chain([programs::SK_LOOKUP, programs::ITER_SOCKETS]) {
         let program = ebpf
             .program_mut(name)
             .ok_or(Error::NoProgram { program: name })?;
@@ -96,6 +100,7 @@ fn load_programs(ebpf: &mut Ebpf, btf: &Btf) -> Result<Programs, Error> {
         match program {
             Program::CgroupSockAddr(program) => program.load(),
             Program::SockOps(program) => program.load(),
+            Program::SkLookup(program) => program.load(),
             Program::SchedClassifier(program) => program.load(),
             Program::Iter(program) => program.load(ITERATED, btf),
             _ => return Err(Error::NoProgram { program: name }),

@@ -6,9 +6,11 @@ use std::{
     path::Path,
 };
 
+use weft_abi::names::programs;
+
 use crate::{
     BpfDir, Error, Maps,
-    pins::link_parts,
+    pins::{link_parts, namespace_of},
     sys::{self, object::Kind},
 };
 
@@ -45,13 +47,15 @@ pub struct PinnedProgram {
     pub program: String,
     /// The interface it is attached to, if to one.
     pub interface: Option<String>,
+    /// The cookie of the network namespace it is attached in, if in one.
+    pub netns: Option<u64>,
     /// The link's id.
     pub link: u32,
     /// The program's id.
     pub id: u32,
     /// The id of the cgroup it is attached to, if to one; 0 once that is removed.
     pub cgroup: Option<u64>,
-    /// Attached to a cgroup or interface that still exists.
+    /// Attached to a cgroup, interface or namespace that still exists.
     pub alive: bool,
     /// Times it ran while statistics were enabled.
     pub runs: u64,
@@ -130,7 +134,11 @@ fn describe_link(path: &Path) -> Result<PinnedProgram, Error> {
     let link = sys::object::open(path).map_err(Error::file("open link", path))?;
     let link = sys::link::info(link.as_fd()).map_err(Error::file("describe", path))?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let (program, interface) = link_parts(&name);
+    let netns = namespace_of(&name);
+    let (program, interface) = match netns {
+        Some(_) => (programs::SK_LOOKUP, None),
+        None => link_parts(&name),
+    };
     let failed = || Error::bpf("describe program", program);
     let info = match sys::object::by_id(Kind::Program, link.program).map_err(failed())? {
         Some(fd) => sys::object::program_info(fd.as_fd()).map_err(failed())?,
@@ -139,10 +147,13 @@ fn describe_link(path: &Path) -> Result<PinnedProgram, Error> {
     Ok(PinnedProgram {
         program: program.to_owned(),
         interface,
+        netns,
         link: link.id,
         id: link.program,
         cgroup: link.cgroup(),
-        alive: link.cgroup() != Some(0) && link.interface() != Some(0),
+        alive: link.cgroup() != Some(0)
+            && link.interface() != Some(0)
+            && link.namespace() != Some(0),
         runs: info.runs,
         nanoseconds: info.run_time,
     })
@@ -155,6 +166,7 @@ fn kind(kind: u32) -> &'static str {
         2 => "array",
         6 => "percpu_array",
         9 => "lru_hash",
+        11 => "lpm_trie",
         24 => "sk_storage",
         27 => "ringbuf",
         _ => "other",

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! v1/maps/SERVICES …
-//! v1/links/weft_connect4 …  weft_ingress@eth0 …
+//! v1/links/weft_connect4 …  weft_ingress@eth0 …  weft_sk_lookup-4711 …
 //! ```
 
 use std::{
@@ -12,7 +12,7 @@ use std::{
 };
 
 use rustix::mount::{MountFlags, UnmountFlags};
-use weft_abi::ABI_VERSION;
+use weft_abi::{ABI_VERSION, names::programs};
 
 use crate::Error;
 
@@ -208,6 +208,17 @@ pub fn link_parts(name: &str) -> (&str, Option<String>) {
     }
 }
 
+/// The pin name of the link in the network namespace with this cookie.
+pub fn namespace_link_name(cookie: u64) -> String {
+    format!("{}-{cookie}", programs::SK_LOOKUP)
+}
+
+/// The cookie of the network namespace a link of this pin name is in; `None` for other links.
+pub fn namespace_of(name: &str) -> Option<u64> {
+    let cookie = name.strip_prefix(programs::SK_LOOKUP)?.strip_prefix('-')?;
+    cookie.parse().ok()
+}
+
 /// Removes the pins of one ABI version: links first, so that nothing runs without its maps.
 pub(crate) fn remove_version(version: &Path) -> Result<(), Error> {
     for kind in ["links", "maps"] {
@@ -229,7 +240,7 @@ fn remove_directory(path: &Path) -> Result<(), Error> {
 }
 
 /// The names in a directory, in order; none when it is missing.
-fn names(directory: &Path) -> Result<Vec<String>, Error> {
+pub(crate) fn names(directory: &Path) -> Result<Vec<String>, Error> {
     let entries = match fs::read_dir(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         result => result.map_err(Error::file("list", directory))?,
@@ -252,7 +263,14 @@ fn is_bpffs(path: &Path) -> Result<bool, Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::{link_name, link_parts};
+    use super::{link_name, link_parts, namespace_link_name, namespace_of};
+
+    #[test]
+    fn links_of_namespaces_are_named_by_cookie() {
+        assert_eq!(namespace_of(&namespace_link_name(4711)), Some(4711));
+        assert_eq!(namespace_of("weft_connect4"), None);
+        assert_eq!(namespace_of("weft_sk_lookup-4711~"), None);
+    }
 
     #[test]
     fn link_names_have_no_dots_and_can_be_read_back() {

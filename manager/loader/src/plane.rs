@@ -19,7 +19,9 @@ use weft_lower::{Capacity, MapOp};
 
 use crate::{
     Applied, ApplyError, AttachReport, BpfDir, Cgroup, Error, Events, Maps, TraceLog, apply,
-    attach, cgroup, iterate,
+    attach, cgroup,
+    enrol::{self, EnrolledNamespace},
+    iterate,
     object::{self, Programs},
     sys,
 };
@@ -153,6 +155,36 @@ impl Plane {
         attach::attach(&self.pins, &self.programs, &self.cgroup, &self.interfaces)
     }
 
+    /// Attaches the program that lets connections in, in a network namespace with this cookie (see
+    /// [`crate::netns_cookie`]), in place of one that is there already. What it does is said by
+    /// `ENROLLED` and `PEERS`; without entries there it lets all in.
+    ///
+    /// # Errors
+    /// [`Error::Bpf`] and [`Error::File`].
+    pub fn enrol(&self, namespace: BorrowedFd<'_>, cookie: u64) -> Result<(), Error> {
+        let program = self.program(programs::SK_LOOKUP)?;
+        enrol::enrol(&self.pins, program, namespace, cookie)
+    }
+
+    /// Detaches it, and forgets who the clients of the namespace were; false when it was not
+    /// attached. Comes after the steps that take the workload out of the maps.
+    ///
+    /// # Errors
+    /// [`Error::Bpf`] and [`Error::File`].
+    pub fn unenrol(&self, cookie: u64) -> Result<bool, Error> {
+        let was = enrol::unenrol(&self.pins, cookie)?;
+        self.maps.forget_clients(cookie)?;
+        Ok(was)
+    }
+
+    /// The namespaces that are enrolled, by this or an earlier manager.
+    ///
+    /// # Errors
+    /// [`Error::Bpf`] and [`Error::File`].
+    pub fn enrolled(&self) -> Result<Vec<EnrolledNamespace>, Error> {
+        enrol::enrolled(&self.pins)
+    }
+
     /// Applies steps to the maps, strictly in order.
     ///
     /// # Errors
@@ -264,6 +296,7 @@ fn size_mismatches(maps: &Maps, capacity: &Capacity) -> Vec<SizeMismatch> {
         maps.backend_state.capacity(),
         maps.slots.capacity(),
         maps.workloads.capacity(),
+        maps.peers.capacity(),
     ];
     object::sizes(capacity)
         .into_iter()

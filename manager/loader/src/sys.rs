@@ -32,6 +32,7 @@ mod command {
     pub(super) const PROG_QUERY: u32 = 16;
     pub(super) const MAP_LOOKUP_BATCH: u32 = 24;
     pub(super) const MAP_UPDATE_BATCH: u32 = 26;
+    pub(super) const MAP_LOOKUP_AND_DELETE_ELEM: u32 = 21;
     pub(super) const LINK_CREATE: u32 = 28;
     pub(super) const LINK_UPDATE: u32 = 29;
     pub(super) const LINK_GET_FD_BY_ID: u32 = 30;

@@ -19,6 +19,9 @@ const BATCH: usize = 4096;
 /// `ENOTSUPP`, the kernel's own number for "no batches for this type of map".
 const NOT_SUPPORTED: i32 = 524;
 
+/// `BPF_MAP_TYPE_LPM_TRIE` of `enum bpf_map_type`.
+const LPM_TRIE: u32 = 11;
+
 /// An open map whose key and value sizes are those of `K` and `V`. Hash and array maps, but not
 /// per-CPU ones.
 #[derive(Debug)]
@@ -26,6 +29,8 @@ pub struct Table<K, V> {
     name: &'static str,
     fd: OwnedFd,
     capacity: u32,
+    /// Whether entries are read in batches, which have a cursor of four bytes.
+    batches: bool,
     types: PhantomData<fn(K) -> V>,
 }
 
@@ -52,6 +57,8 @@ impl<K: Pod, V: Pod> Table<K, V> {
             name,
             fd,
             capacity: info.max_entries,
+            // Tries take whole keys as cursors (`generic_map_lookup_batch` in kernel/bpf/syscall.c).
+            batches: info.kind != LPM_TRIE,
             types: PhantomData,
         })
     }
@@ -95,6 +102,17 @@ impl<K: Pod, V: Pod> Table<K, V> {
         unsafe { sys::map::delete(self.fd.as_fd(), key) }
     }
 
+    /// Removes one entry and answers what it was.
+    ///
+    /// # Errors
+    /// What the kernel answered.
+    pub fn take(&self, key: &K) -> io::Result<Option<V>> {
+        let mut value = zero::<V>();
+        // SAFETY: `open` compared the sizes of `K` and `V` with the map's.
+        let found = unsafe { sys::map::take(self.fd.as_fd(), key, &mut value) }?;
+        Ok(found.then_some(value))
+    }
+
     /// Inserts or replaces entries in order.
     ///
     /// # Errors
@@ -130,6 +148,9 @@ impl<K: Pod, V: Pod> Table<K, V> {
     /// # Errors
     /// What the kernel answered.
     pub fn entries(&self) -> io::Result<Vec<(K, V)>> {
+        if !self.batches {
+            return self.walk();
+        }
         let mut entries = Vec::new();
         let result = self.scan(None, |keys, values| {
             entries.extend(keys.iter().copied().zip(values.iter().copied()));
@@ -147,6 +168,10 @@ impl<K: Pod, V: Pod> Table<K, V> {
     /// What the kernel answered.
     pub fn count(&self, used: impl Fn(&V) -> bool) -> io::Result<u32> {
         let mut count = 0;
+        if !self.batches {
+            count = self.walk()?.iter().filter(|(_, value)| used(value)).count();
+            return Ok(u32::try_from(count).unwrap_or(u32::MAX));
+        }
         let result = self.scan(None, |_, values| {
             count += values.iter().filter(|value| used(value)).count();
             true

@@ -4,7 +4,8 @@
 //!
 //! Reading order: [`ops`] (what comes out), [`node`] and [`pool`] (what one service means on this
 //! node), [`slots`] (how endpoints become slots), [`registry`] (names that outlive the process),
-//! [`planner`] (who holds which index, and what to write), [`canary`], [`outlier`].
+//! [`planner`] (who holds which index, and what to write), [`canary`], [`outlier`], [`authz`] (layer 4
+//! policy as tables), [`mesh`] (who is enrolled and who may).
 #![forbid(unsafe_code)]
 
 pub mod ops;
@@ -27,7 +28,12 @@ pub mod canary;
 
 pub mod outlier;
 
+pub mod authz;
+
+pub mod mesh;
+
 pub use canary::{CANARY, canary_ops};
+pub use mesh::{MeshDump, MeshFacts, MeshNames, MeshPlan, MeshPlanner, NodeEnrolment};
 pub use node::NodeFacts;
 pub use ops::{Capacity, MapOp};
 pub use outlier::{FailureKind, Failures, OutlierCounts, OutlierDetector, Verdict};

@@ -1,6 +1,9 @@
 //! What is written to maps, one step at a time.
 
-use weft_abi::{Address, Backend, BackendState, Service, ServiceKey, Slot};
+use weft_abi::{
+    Address, Backend, BackendState, ClientLimit, Enrolment, Peer, PortModeKey, RuleBits, RuleSet,
+    Service, ServiceKey, SetIdentityKey, SetPortKey, SetSourceKey, Slot,
+};
 
 /// One write. A list of them is applied in order; after each one every lookup in the kernel
 /// yields a backend that is right before or after the whole list.
@@ -20,6 +23,38 @@ pub enum MapOp {
     PutWorkload(Address, u32),
     /// Removes `WORKLOADS[address]`.
     DeleteWorkload(Address),
+    /// `ENROLLED[cookie]`.
+    PutEnrolment(u64, Enrolment),
+    /// Removes `ENROLLED[cookie]`.
+    DeleteEnrolment(u64),
+    /// `PEERS[address]`.
+    PutPeer(Address, Peer),
+    /// Removes `PEERS[address]`.
+    DeletePeer(Address),
+    /// `PORT_MODES[key]`, a `weft_abi::MtlsMode`.
+    PutPortMode(PortModeKey, u32),
+    /// Removes `PORT_MODES[key]`.
+    DeletePortMode(PortModeKey),
+    /// `AUTHZ_SETS[set]`. Comes after the tables of the set and before the peer that names it.
+    PutSet(u32, Box<RuleSet>),
+    /// Removes `AUTHZ_SETS[set]`.
+    DeleteSet(u32),
+    /// `AUTHZ_IDENTITY[key]`.
+    PutSetIdentity(SetIdentityKey, RuleBits),
+    /// Removes `AUTHZ_IDENTITY[key]`.
+    DeleteSetIdentity(SetIdentityKey),
+    /// `AUTHZ_SOURCE[key]`.
+    PutSetSource(SetSourceKey, RuleBits),
+    /// Removes `AUTHZ_SOURCE[key]`.
+    DeleteSetSource(SetSourceKey),
+    /// `AUTHZ_PORT[key]`.
+    PutSetPort(SetPortKey, RuleBits),
+    /// Removes `AUTHZ_PORT[key]`.
+    DeleteSetPort(SetPortKey),
+    /// `CLIENT_LIMITS[pool]`.
+    PutClientLimit(u32, ClientLimit),
+    /// Removes `CLIENT_LIMITS[pool]`.
+    DeleteClientLimit(u32),
 }
 
 /// Map sizes, in entries.

@@ -20,6 +20,8 @@ mod adopt;
 
 mod view;
 
+mod reach;
+
 mod steps;
 
 mod image;
@@ -47,6 +49,7 @@ use self::{
 use crate::{
     Capacity, MapOp, NodeFacts, Registry,
     canary::{CANARY_GENERATION, CANARY_SLOT},
+    mesh::Reach,
 };
 
 pub use self::{
@@ -107,6 +110,10 @@ pub struct Planner {
     contested: BTreeMap<ServiceKey, BTreeSet<ServiceName>>,
     /// Whether something became free since what waits was last tried.
     room: bool,
+    /// How endpoints of the mesh are reached.
+    reach: BTreeMap<IpAddr, Reach>,
+    /// Services whose endpoints are reached otherwise since they were placed.
+    rerouted: BTreeSet<ServiceName>,
 }
 
 /// A service and what it holds.
@@ -189,6 +196,8 @@ impl Planner {
             waiting_addresses: BTreeMap::new(),
             contested: BTreeMap::new(),
             room: false,
+            reach: BTreeMap::new(),
+            rerouted: BTreeSet::new(),
         }
     }
 
@@ -266,6 +275,7 @@ impl Planner {
     fn begin(&mut self, node: &NodeFacts, now: Duration) -> Round {
         let mut round = Round::new(now);
         self.mature(now);
+        round.work.append(&mut self.rerouted);
         if *node != self.node {
             self.node = node.clone();
             round.work.extend(self.services.keys().cloned());

@@ -2,50 +2,24 @@
 //! first node is in `image.txt`. `UPDATE=1 cargo test -p weft-lower --test cases` rewrites it;
 //! review reads the difference.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 #[path = "cases/text.rs"]
 mod text;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{fs, path::Path, time::Duration};
 
-use weft_api::Store;
-use weft_compiler::{Compiler, Settings};
-use weft_lower::{Capacity, NodeFacts, Planner};
-use weft_model::Mesh;
+use weft_api::{Store, local_xds};
+use weft_compiler::{Compiler, Settings, local_mesh};
+use weft_lower::{Capacity, MeshFacts, MeshNames, MeshPlanner, NodeEnrolment, NodeFacts, Planner};
+use weft_model::{InstanceKind, Mesh};
+use weft_testkit::cases::{Golden, folders, inputs};
 
 const NOW: Duration = Duration::from_secs(100);
-
-fn cases() -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/cases");
-    let entries = fs::read_dir(root).unwrap();
-    let mut cases: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
-    cases.retain(|case| case.is_dir());
-    cases.sort();
-    cases
-}
-
-fn inputs(case: &Path) -> Vec<PathBuf> {
-    let single = case.join("in.yaml");
-    if single.exists() {
-        return vec![single];
-    }
-    let folder = fs::read_dir(case.join("in")).unwrap();
-    let mut files: Vec<_> = folder.map(|entry| entry.unwrap().path()).collect();
-    files.sort();
-    files
-}
 
 fn compile(case: &Path) -> Compiler {
     let mut store = Store::default();
     let mut compiler = Compiler::new(Settings::default());
-    for file in inputs(case) {
-        let name = file.file_name().unwrap().to_str().unwrap();
-        let outcome = store.put_file(name, &fs::read_to_string(&file).unwrap());
+    for (name, text) in inputs(case) {
+        let outcome = store.put_file(&name, &text);
         compiler.update(&store, &outcome.changed);
     }
     compiler
@@ -62,20 +36,61 @@ fn facts(mesh: &Mesh) -> NodeFacts {
     facts.unwrap_or_default()
 }
 
+/// What a mesh puts in empty maps. Enrolled are the pods that ask for it on the node, and entries.
+fn image(mesh: &Mesh) -> String {
+    let node = facts(mesh);
+    let mut planner = Planner::new(Capacity::default());
+    let mut meshes = MeshPlanner::new(MeshNames::default());
+    let enrolled = mesh.instances.values().filter(|instance| {
+        let is_here = instance.node == node.name || instance.kind == InstanceKind::WorkloadEntry;
+        instance.is_enrolled && is_here
+    });
+    let mut names: Vec<_> = enrolled.map(|it| (&it.namespace, &it.name)).collect();
+    names.sort();
+    names.dedup();
+    let enrolments = (1000..)
+        .zip(names)
+        .map(|(netns, (namespace, name))| NodeEnrolment {
+            netns,
+            namespace: namespace.clone(),
+            name: name.clone(),
+            proxy_port: 15001,
+            bypasses_outbound: false,
+        });
+    let mesh_facts = MeshFacts {
+        node: node.name.clone(),
+        enrolments: enrolments.collect(),
+        encrypts_local: false,
+    };
+    meshes.prepare(mesh, None, &mesh_facts, &mut planner);
+    let plan = planner.plan_full(mesh, &node, NOW);
+    let mesh_plan = meshes.plan(mesh, &mut planner, NOW);
+    let mut text = text::render(&plan, planner.registry());
+    text += &text::render_mesh(&mesh_plan, &meshes, planner.registry());
+    text
+}
+
 #[test]
-fn each_case_puts_in_the_maps_what_its_image_says() {
-    let update = std::env::var_os("UPDATE").is_some();
+fn a_local_file_of_workload_discovery_puts_in_the_maps_what_its_image_says() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/local_xds");
     let mut wrong = Vec::new();
-    let cases = cases();
-    assert!(cases.len() > 20, "the cases are not where they should be");
-    for case in cases {
-        let compiler = compile(&case);
-        let node = facts(compiler.mesh());
-        let mut planner = Planner::new(Capacity::default());
-        let plan = planner.plan_full(compiler.mesh(), &node, NOW);
-        let found = text::render(&plan, planner.registry());
+    for entry in fs::read_dir(root).unwrap() {
+        let case = entry.unwrap().path();
+        let text = fs::read_to_string(case.join("local.yaml")).unwrap();
+        let (config, problems) = local_xds::read("local.yaml", &text);
+        let problems = problems.iter().map(|problem| format!("{problem}\n"));
+        let mut found: String = problems.collect();
+        match config {
+            None => found.push_str("not taken\n"),
+            Some(config) => {
+                let mut mesh = local_mesh(&config, "local.yaml");
+                mesh.nodes
+                    .insert("local".into(), weft_model::Node::default());
+                found.push_str(&image(&mesh));
+            }
+        }
         let golden = case.join("image.txt");
-        if update {
+        if std::env::var_os("UPDATE").is_some() {
             fs::write(&golden, &found).unwrap();
         } else if fs::read_to_string(&golden).unwrap_or_default() != found {
             wrong.push(format!("{}\n{found}", case.display()));
@@ -83,7 +98,16 @@ fn each_case_puts_in_the_maps_what_its_image_says() {
     }
     assert!(
         wrong.is_empty(),
-        "differ from image.txt (UPDATE=1 rewrites it):\n{}",
+        "differ from image.txt:\n{}",
         wrong.join("\n")
     );
+}
+
+#[test]
+fn each_case_puts_in_the_maps_what_its_image_says() {
+    let mut golden = Golden::new("image.txt");
+    for case in folders(env!("CARGO_MANIFEST_DIR"), "../tests/cases", 20) {
+        golden.hold(&case, &image(compile(&case).mesh()));
+    }
+    golden.finish();
 }

@@ -10,6 +10,8 @@ pub mod service;
 
 pub mod workload;
 
+pub mod instance;
+
 pub mod origin;
 
 pub mod route;
@@ -20,6 +22,9 @@ pub mod status;
 
 mod mesh;
 
+pub use instance::{
+    ConnectionLimits, Exclusions, Identity, Instance, InstanceKind, Instances, Tunnel,
+};
 pub use mesh::{Change, Mesh, Node};
 pub use origin::{Origin, Problem, Severity};
 pub use service::{

@@ -5,9 +5,10 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 use serde::Serialize;
 
 use crate::{
-    Service, ServiceName, Workload,
+    ConnectionLimits, Instance, Instances, Service, ServiceName, Workload,
     policy::{Policies, PolicyChange},
     route::{RouteChange, RouteTables},
+    status::{ObjectStatus, StatusName},
 };
 
 /// All that is known of the mesh.
@@ -17,12 +18,16 @@ pub struct Mesh {
     pub services: BTreeMap<ServiceName, Arc<Service>>,
     /// Who owns an address (pods with their own network, workload entries).
     pub addresses: BTreeMap<IpAddr, Arc<Workload>>,
+    /// Who stands at an address, one by one (pods with their own network, workload entries).
+    pub instances: Instances,
     /// Nodes by name.
     pub nodes: BTreeMap<Arc<str>, Node>,
     /// Who may talk to whom.
     pub policies: Policies,
     /// Where requests and connections go.
     pub routes: RouteTables,
+    /// What each client may open to a service.
+    pub limits: BTreeMap<ServiceName, Arc<ConnectionLimits>>,
 }
 
 /// A node.
@@ -43,12 +48,19 @@ pub struct Change {
     pub services: Vec<(ServiceName, Option<Arc<Service>>)>,
     /// Addresses with a new owner (`Some`), or without one (`None`), each at most once.
     pub addresses: Vec<(IpAddr, Option<Arc<Workload>>)>,
+    /// Addresses at which another instance stands (`Some`), or none (`None`), each at most once.
+    pub instances: Vec<(IpAddr, Option<Arc<Instance>>)>,
     /// Nodes new or different (`Some`), or gone (`None`), each at most once.
     pub nodes: Vec<(Arc<str>, Option<Node>)>,
     /// Policies new, different or gone.
     pub policies: PolicyChange,
     /// Route tables new, different or gone.
     pub routes: RouteChange,
+    /// Limits new or different (`Some`), or gone (`None`), each at most once.
+    pub limits: Vec<(ServiceName, Option<Arc<ConnectionLimits>>)>,
+    /// Statuses of Gateway API objects new or different (`Some`), or gone (`None`), each at most
+    /// once. They are no part of the mesh, so [`Mesh::apply`] passes over them.
+    pub statuses: Vec<(StatusName, Option<Arc<ObjectStatus>>)>,
 }
 
 impl Change {
@@ -56,9 +68,12 @@ impl Change {
     pub fn is_empty(&self) -> bool {
         self.services.is_empty()
             && self.addresses.is_empty()
+            && self.instances.is_empty()
+            && self.limits.is_empty()
             && self.nodes.is_empty()
             && self.policies.is_empty()
             && self.routes.is_empty()
+            && self.statuses.is_empty()
     }
 }
 
@@ -83,7 +98,19 @@ impl Mesh {
                 None => drop(self.nodes.remove(name)),
             }
         }
+        for (address, instance) in &change.instances {
+            match instance {
+                Some(instance) => drop(self.instances.insert(*address, Arc::clone(instance))),
+                None => drop(self.instances.remove(address)),
+            }
+        }
         self.policies.apply(&change.policies);
         self.routes.apply(&change.routes);
+        for (service, limits) in &change.limits {
+            match limits {
+                Some(limits) => drop(self.limits.insert(service.clone(), Arc::clone(limits))),
+                None => drop(self.limits.remove(service)),
+            }
+        }
     }
 }

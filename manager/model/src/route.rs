@@ -25,9 +25,9 @@ pub use destination::{DestinationPolicy, HashPolicy, Subset};
 pub use gateway::{Gateway, GatewayName, Listener, ListenerProtocol};
 pub use host::{HostPattern, Visibility};
 pub use http::{
-    Abort, Cors, Delay, Destination, DirectResponse, Fallback, Fault, HeaderEdits, HeaderMatch,
-    HttpAction, HttpMatch, HttpRoute, HttpRule, Mirror, PathMatch, PathRewrite, PortRewrite,
-    Redirect, Retries, Rewrite, Source, StringMatch, Target,
+    Abort, ClaimPath, Cors, Delay, Destination, DirectResponse, Fallback, Fault, HeaderEdits,
+    HeaderMatch, HttpAction, HttpMatch, HttpRoute, HttpRule, Mirror, PathMatch, PathRewrite,
+    PortRewrite, Redirect, Retries, Rewrite, Session, SessionCarrier, Source, StringMatch, Target,
 };
 pub use stream::{StreamMatch, StreamRoute};
 
@@ -111,4 +111,6 @@ pub struct HostTable {
     pub tls: Vec<StreamRoute>,
     /// Rules for other connections, in order.
     pub tcp: Vec<StreamRoute>,
+    /// Rules for datagrams, in order.
+    pub udp: Vec<StreamRoute>,
 }

@@ -18,8 +18,17 @@ pub struct ObjectStatus {
     pub status: Status,
 }
 
+/// Which object has a status.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct StatusName {
+    /// Kind.
+    pub kind: &'static str,
+    /// Which of this kind.
+    pub metadata: ObjectName,
+}
+
 /// Which object.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
 pub struct ObjectName {
     /// Namespace, none for a GatewayClass.
     #[serde(skip_serializing_if = "Option::is_none")]

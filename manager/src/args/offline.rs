@@ -29,8 +29,28 @@ pub(crate) struct ValidateArgs {
     pub(crate) output: Output,
 }
 
+/// `weft explain`. Exit codes: 0 printed, 1 there is no such kind or field.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ExplainArgs {
+    /// Kind, with the field where one is meant, such as virtualservice.spec.http.retries; all kinds
+    /// when absent
+    #[arg(value_name = "KIND[.PATH]")]
+    pub(crate) field: Option<String>,
+
+    /// API group and version, such as networking.istio.io/v1, or the group alone; Gateway is of two
+    #[arg(long, value_name = "GROUP[/VERSION]")]
+    pub(crate) api_version: Option<String>,
+
+    /// All fields below, not only the next ones
+    #[arg(long)]
+    pub(crate) recursive: bool,
+
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
 /// `weft analyze`. Exit codes as those of istioctl: 0 nothing at or above the threshold, 79
-/// something, 2 nothing could be read.
+/// something, 65 a document is no YAML; 2 nothing could be read.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct AnalyzeArgs {
     #[command(flatten)]
@@ -44,7 +64,7 @@ pub(crate) struct AnalyzeArgs {
     #[arg(short = 'A', long)]
     pub(crate) all_namespaces: bool,
 
-    /// Messages of at least this level make the exit code 79
+    /// Messages of at least this level, shown or not, make the exit code 79
     #[arg(
         long,
         value_name = "LEVEL",
@@ -54,13 +74,38 @@ pub(crate) struct AnalyzeArgs {
     )]
     pub(crate) failure_threshold: Level,
 
-    /// Do not show messages of a code for objects, as CODE=KIND NAME.NAMESPACE with * for any
-    /// text; may be given several times
-    #[arg(short = 'S', long, value_name = "CODE=OBJECT")]
-    pub(crate) suppress: Vec<String>,
+    /// Show messages of at least this level
+    #[arg(
+        long,
+        value_name = "LEVEL",
+        value_enum,
+        ignore_case = true,
+        default_value = "info"
+    )]
+    pub(crate) output_threshold: Level,
+
+    /// Do not show messages of a code for objects, as CODE=KIND NAME.NAMESPACE or CODE=KIND
+    /// NAMESPACE/NAME, with * for any text; may be given several times
+    #[arg(short = 'S', long, value_name = "CODE=OBJECT", value_parser = suppression)]
+    pub(crate) suppress: Vec<(String, String)>,
+
+    /// Documents that are no YAML do not make the exit code 65
+    #[arg(long)]
+    pub(crate) ignore_unknown: bool,
+
+    /// List all codes: those looked for, and why the others are not
+    #[arg(short = 'L', long, visible_alias = "list-analyzers", exclusive = true)]
+    pub(crate) list_codes: bool,
 
     #[command(flatten)]
     pub(crate) output: Output,
+}
+
+fn suppression(written: &str) -> Result<(String, String), &'static str> {
+    match written.split_once('=') {
+        Some((code, object)) if !object.contains('=') => Ok((code.to_owned(), object.to_owned())),
+        _ => Err("write it as CODE=OBJECT, such as \"IST0101=VirtualService *.default\""),
+    }
 }
 
 /// Level of a message.
@@ -74,11 +119,28 @@ pub(crate) enum Level {
     Error,
 }
 
+/// What a client speaks.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Spoken {
+    /// Requests
+    Http,
+    /// A connection that is not looked into
+    Tcp,
+    /// Datagrams
+    Udp,
+}
+
 /// `weft why`. Exit codes: 0 allowed, 1 denied, 2 nothing could be asked.
 #[derive(Args, Clone, Debug)]
+#[command(after_long_help = crate::cmd::why::reference::text())]
 pub(crate) struct WhyArgs {
+    /// File or directory with YAML or JSON, or - for standard input; may be given several times
+    /// [default: ask the running manager]
+    #[arg(short = 'f', long = "filename", value_name = "FILE|DIR|-")]
+    pub(crate) files: Vec<PathBuf>,
+
     #[command(flatten)]
-    pub(crate) files: Files,
+    pub(crate) instance: super::Instance,
 
     /// Client: namespace and workload or pod
     #[arg(long, value_name = "NS/WORKLOAD", required_unless_present = "gateway")]
@@ -91,6 +153,10 @@ pub(crate) struct WhyArgs {
     /// Host, or address, that is asked for, with the port where it matters
     #[arg(long, value_name = "HOST[:PORT]")]
     pub(crate) to: String,
+
+    /// What the client speaks [default: what the port or the listener says]
+    #[arg(long, value_name = "PROTOCOL", value_enum)]
+    pub(crate) protocol: Option<Spoken>,
 
     /// HTTP method; makes it a request where the port does not say so
     #[arg(long, value_name = "METHOD")]

@@ -38,7 +38,7 @@ fn discovery(store: &Store) -> String {
 /// Gateway API objects with their `status`, each a document. There is no cluster, so conditions have
 /// no `lastTransitionTime`.
 fn statuses(store: &Store) -> Result<String> {
-    let statuses = gateway_status(&Settings::default(), store);
+    let statuses = gateway_status(store);
     let documents = statuses
         .iter()
         .map(|status| Ok(yaml::document(&serde_json::to_value(status)?)));

@@ -1,7 +1,7 @@
 //! Files that a command without a cluster reads.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     io::Read as _,
     path::{Path, PathBuf},
 };
@@ -13,6 +13,12 @@ use crate::{args::offline::Files, run::source};
 
 /// All objects in the files given.
 pub(crate) fn read(files: &Files) -> Result<Store> {
+    Ok(read_with_texts(files)?.0)
+}
+
+/// All objects in the files given, and the texts of the files by name.
+pub(crate) fn read_with_texts(files: &Files) -> Result<(Store, BTreeMap<String, String>)> {
+    let mut texts = BTreeMap::new();
     let mut store = Store::default();
     let mut seen = BTreeSet::new();
     for given in &files.files {
@@ -22,17 +28,20 @@ pub(crate) fn read(files: &Files) -> Result<Store> {
                 .read_to_string(&mut text)
                 .context("cannot read standard input")?;
             store.put_file("-", &text);
+            texts.insert("-".to_owned(), text);
             continue;
         }
         for path in list(given)? {
             if seen.insert(path.clone()) {
                 let text = source::read_text(&path)
                     .with_context(|| format!("cannot read {}", path.display()))?;
-                store.put_file(&path.display().to_string(), &text);
+                let name = path.display().to_string();
+                store.put_file(&name, &text);
+                texts.insert(name, text);
             }
         }
     }
-    Ok(store)
+    Ok((store, texts))
 }
 
 /// A file, or all policy files below a directory in the order of their names.

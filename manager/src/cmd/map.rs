@@ -250,6 +250,37 @@ fn dump(pinned: &Pinned, map: &'static str, to: &Describe<'_>) -> Result<Vec<Ent
                 .map(|index| to.counter(index, counters[index as usize]))
                 .collect()
         }
+        maps::ENROLLED => entries(all.enrolled.entries().map_err(read)?, |k, v| {
+            to.enrolment(*k, v)
+        }),
+        maps::PEERS => entries(all.peers.entries().map_err(read)?, |k, v| to.peer(k, v)),
+        maps::PORT_MODES => entries(all.port_modes.entries().map_err(read)?, |k, v| {
+            to.port_mode(k, *v)
+        }),
+        maps::CAPTURED => entries(all.captured.entries().map_err(read)?, |k, v| {
+            to.captured(k, v)
+        }),
+        maps::ORIGINS => entries(all.origins.entries().map_err(read)?, |k, v| to.origin(k, v)),
+        maps::ATTESTED => entries(all.attested.entries().map_err(read)?, |k, v| {
+            to.attested(k, v)
+        }),
+        maps::AUTHZ_SETS => entries(all.sets.entries().map_err(read)?, |k, v| to.set(*k, v)),
+        maps::AUTHZ_IDENTITY => entries(all.set_identities.entries().map_err(read)?, |k, v| {
+            to.set_identity(k, v)
+        }),
+        maps::AUTHZ_SOURCE => entries(all.set_sources.entries().map_err(read)?, |k, v| {
+            to.set_source(k, v)
+        }),
+        maps::AUTHZ_PORT => entries(all.set_ports.entries().map_err(read)?, |k, v| {
+            to.set_port(k, v)
+        }),
+        maps::AUTHZ_HITS => entries(all.hits.entries().map_err(read)?, |k, v| to.hits(k, *v)),
+        maps::CLIENT_LIMITS => entries(all.client_limits.entries().map_err(read)?, |k, v| {
+            to.client_limit(*k, v)
+        }),
+        maps::CLIENT_STATE => entries(all.client_state.entries().map_err(read)?, |k, v| {
+            to.client_state(k, v)
+        }),
         name => {
             return Err(MapError::Unreadable {
                 name,
@@ -323,6 +354,36 @@ fn find(pinned: &Pinned, key: &Key, to: &Describe<'_>) -> Result<Option<Entry>, 
                 .value(index)
                 .map_err(read(maps::SERVICE_STATE))?;
             value.map(|value| to.service_state(*index, &value))
+        }
+        Key::Enrolment(netns) => {
+            let value = all.enrolled.value(netns).map_err(read(maps::ENROLLED))?;
+            value.map(|value| to.enrolment(*netns, &value))
+        }
+        Key::Peer(address) => {
+            let value = all.peers.value(address).map_err(read(maps::PEERS))?;
+            value.map(|value| to.peer(address, &value))
+        }
+        Key::PortMode(key) => {
+            let value = all.port_modes.value(key).map_err(read(maps::PORT_MODES))?;
+            value.map(|value| to.port_mode(key, value))
+        }
+        Key::Set(set) => {
+            let value = all.sets.value(set).map_err(read(maps::AUTHZ_SETS))?;
+            value.map(|value| to.set(*set, &value))
+        }
+        Key::ClientLimit(pool) => {
+            let value = all
+                .client_limits
+                .value(pool)
+                .map_err(read(maps::CLIENT_LIMITS))?;
+            value.map(|value| to.client_limit(*pool, &value))
+        }
+        Key::ClientState(key) => {
+            let value = all
+                .client_state
+                .value(key)
+                .map_err(read(maps::CLIENT_STATE))?;
+            value.map(|value| to.client_state(key, &value))
         }
     })
 }

@@ -84,7 +84,7 @@ pub(crate) async fn start(
         Signer::There(Remote::new(address, root, token)?)
     } else {
         let authority = match &args.ca {
-            Some(dir) => store::load(dir, now)?,
+            Some(dir) => store::Office::open(dir, now)?,
             None => store::open_or_create(&state.join("ca"), domains.own(), now)?,
         };
         let authority = Arc::new(authority);

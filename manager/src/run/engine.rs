@@ -22,6 +22,7 @@ use weft_compiler::Compiler;
 use weft_loader::Plane;
 use weft_lower::{
     Capacity, MapOp, NodeFacts, OutlierDetector, Plan, Planner, Registry, Shortage, canary_ops,
+    mesh::MeshPlan,
 };
 use weft_model::{Change, Mesh, Problem, Protocol, ServiceName};
 use weft_telemetry::{Metrics, RecentEvents};
@@ -29,6 +30,7 @@ use weft_telemetry::{Metrics, RecentEvents};
 use self::accepted::Accepted;
 use super::{
     Config,
+    mesh::MeshSide,
     node::Addresses,
     now,
     source::{Content, Edit},
@@ -91,6 +93,7 @@ pub(crate) struct Engine {
     accepted: Accepted,
     compiler: Compiler,
     pub(crate) planner: Planner,
+    pub(crate) mesh_side: MeshSide,
     pub(crate) detector: OutlierDetector,
     pub(crate) recent: RecentEvents,
     pub(crate) metrics: Option<Arc<Metrics>>,
@@ -113,11 +116,12 @@ pub(crate) struct Engine {
 
 impl Engine {
     /// Knows nothing yet.
-    pub(crate) fn new(settings: Settings, plane: Arc<Plane>) -> Self {
+    pub(crate) fn new(settings: Settings, plane: Arc<Plane>, mesh_side: MeshSide) -> Self {
         let addresses = Addresses::read(&settings.interfaces);
         Self {
             planner: Planner::new(settings.capacity),
             accepted: Accepted::new(&settings.state),
+            mesh_side,
             settings,
             plane,
             store: Store::default(),
@@ -154,6 +158,9 @@ impl Engine {
             dump.backends.len()
         );
         self.planner.adopt(dump, registry);
+        self.mesh_side
+            .adopt()
+            .context("cannot read the maps of an earlier manager")?;
         Ok(())
     }
 
@@ -178,15 +185,20 @@ impl Engine {
         let keys: Vec<ObjectKey> = self.store.keys().cloned().collect();
         self.compiler.update(&self.store, &keys);
         self.write_node_addresses();
-        let facts = self.node_facts();
-        let plan = self.planner.plan_full(self.compiler.mesh(), &facts, now());
-        let services: Vec<ServiceName> = self.compiler.mesh().services.keys().cloned().collect();
-        self.execute(plan, &services, None);
+        self.mesh_side.look(self.compiler.mesh());
+        self.plan_all();
         self.restore_ejections();
         self.gather_problems();
         self.accepted
             .forget_others(self.store.files().map(|file| &**file));
         self.keep(&texts);
+    }
+
+    /// Looks at enrolments now: at start, once the proxy is there.
+    pub(crate) fn enrol(&mut self) {
+        self.mesh_side.look(self.compiler.mesh());
+        self.apply(&Change::default(), None);
+        self.gather_problems();
     }
 
     /// Takes edits of files.
@@ -230,30 +242,63 @@ impl Engine {
         }
     }
 
+    /// Plans everything, whatever the maps hold.
+    fn plan_all(&mut self) {
+        let mesh = self.compiler.mesh();
+        self.mesh_side.prepare(mesh, None, &mut self.planner);
+        let facts = self.node_facts();
+        let mesh = self.compiler.mesh();
+        let plan = self.planner.plan_full(mesh, &facts, now());
+        let mesh_plan = self.mesh_side.plan(mesh, None, &mut self.planner, now());
+        let services: Vec<ServiceName> = mesh.services.keys().cloned().collect();
+        self.execute(plan, mesh_plan, &services, None, true);
+    }
+
     fn apply(&mut self, change: &Change, since: Option<Duration>) {
+        if !change.instances.is_empty() {
+            // The proxy listens before the kernel sends anything its way.
+            self.mesh_side.look(self.compiler.mesh());
+        }
+        let mesh = self.compiler.mesh();
+        self.mesh_side
+            .prepare(mesh, Some(change), &mut self.planner);
         let facts = self.node_facts();
         let plan = self.planner.plan(change, &facts, now());
+        let mesh = self.compiler.mesh();
+        let mesh_plan = self
+            .mesh_side
+            .plan(mesh, Some(change), &mut self.planner, now());
         let services: Vec<ServiceName> = change
             .services
             .iter()
             .map(|(name, _)| name.clone())
             .collect();
-        self.execute(plan, &services, since);
+        self.execute(plan, mesh_plan, &services, since, !change.is_empty());
     }
 
-    fn execute(&mut self, plan: Plan, services: &[ServiceName], since: Option<Duration>) {
+    fn execute(
+        &mut self,
+        plan: Plan,
+        mesh_plan: MeshPlan,
+        services: &[ServiceName],
+        since: Option<Duration>,
+        is_changed: bool,
+    ) {
         self.save_registry();
+        let ops = [mesh_plan.before, plan.ops, mesh_plan.after].concat();
         self.removed |= !plan.removed.is_empty();
         self.shortages = plan.problems;
         for backend in &plan.removed {
             self.detector
                 .forget(backend.service, backend.index, backend.generation);
         }
-        if plan.ops.is_empty() && self.generation > 0 {
+        // What writes nothing here may still change what the proxy and `weft why` answer.
+        if ops.is_empty() && !is_changed && self.generation > 0 {
             self.watch(services);
             return;
         }
-        let writes = self.write(&plan.ops);
+        let writes = self.write(&ops);
+        self.mesh_side.unhook();
         let at = now();
         let effect = since.map(|since| at.saturating_sub(since));
         self.generation += 1;
@@ -308,7 +353,9 @@ impl Engine {
             self.mend();
         } else {
             self.look_at_addresses();
-            if self.planner.retry_at().is_some_and(|at| at <= now) {
+            let enrolled = self.mesh_side.look(self.compiler.mesh());
+            let retry = [self.planner.retry_at(), self.mesh_side.planner.retry_at()];
+            if enrolled || retry.into_iter().flatten().any(|at| at <= now) {
                 self.apply(&Change::default(), None);
                 self.gather_problems();
             }
@@ -328,10 +375,11 @@ impl Engine {
         };
         self.planner = Planner::new(self.settings.capacity);
         self.planner.adopt(dump, registry);
-        let facts = self.node_facts();
-        let plan = self.planner.plan_full(self.compiler.mesh(), &facts, now());
-        let services: Vec<ServiceName> = self.compiler.mesh().services.keys().cloned().collect();
-        self.execute(plan, &services, None);
+        if let Err(error) = self.mesh_side.adopt() {
+            self.broken = Some(error.to_string());
+            return;
+        }
+        self.plan_all();
         self.gather_problems();
     }
 
@@ -424,6 +472,11 @@ impl Engine {
         self.compiler.mesh()
     }
 
+    /// The objects that are taken in.
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// What is wrong now.
     pub(crate) fn problems(&self) -> &[Problem] {
         &self.problems
@@ -460,7 +513,25 @@ impl Engine {
 
     /// Why traffic is not served as configured.
     pub(crate) fn doubts(&self) -> Vec<String> {
-        self.canary.iter().chain(&self.broken).cloned().collect()
+        let mut doubts: Vec<String> = self.canary.iter().chain(&self.broken).cloned().collect();
+        if let Some(certificates) = self.mesh_side.certificates() {
+            doubts.extend(certificates.doubts(std::time::SystemTime::now()));
+        }
+        doubts
+    }
+
+    /// Keeps a refusal for `weft denied`.
+    pub(crate) fn refuse(&mut self, report: weft_admin::DenialReport) {
+        self.mesh_side.refusals.push(now(), report);
+    }
+
+    /// Takes in what the proxy refused.
+    pub(crate) fn take_told(&mut self) {
+        let generation = self.generation;
+        for mut report in self.mesh_side.view.told() {
+            report.generation = generation;
+            self.refuse(report);
+        }
     }
 
     /// Counts sockets destroyed because their backend is gone.

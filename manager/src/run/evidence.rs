@@ -10,8 +10,8 @@ use std::{
 
 use weft_abi::{Backend, BackendState, Counter, EdgeKey, EdgeValue};
 use weft_admin::{
-    EventReport, LastChange, MapReport, ProblemCounts, ProblemReport, ProgramReport, Readiness,
-    ServiceReport, ServiceSummary, StateSource, StatusReport, TopReport,
+    DenialReport, EnrolledReport, EventReport, LastChange, MapReport, ProblemCounts, ProblemReport,
+    ProgramReport, Readiness, ServiceReport, ServiceSummary, StateSource, StatusReport, TopReport,
 };
 use weft_loader::{CGROUP_HOOKS, TC_HOOKS};
 use weft_lower::{Planner, canary::CANARY_POOL};
@@ -301,6 +301,8 @@ impl StateSource for Evidence {
             services: mesh.services.len() as u64,
             endpoints: ports.map(|port| port.endpoints.len() as u64).sum(),
             workloads: mesh.addresses.len() as u64,
+            enrolled: engine.mesh_side.enrolments.open().count() as u64,
+            proxied: engine.mesh_side.proxied() as u64,
             problems: ProblemCounts::of(engine.problems()),
             ejected: engine.planner.backends().filter(ejected).count() as u64,
             maps: fill(shared, &engine, edges)
@@ -353,6 +355,21 @@ impl StateSource for Evidence {
             .iter()
             .map(ProblemReport::from)
             .collect()
+    }
+
+    fn workloads(&self) -> Vec<EnrolledReport> {
+        self.shared.engine().mesh_side.reports()
+    }
+
+    fn denied(&self) -> Vec<DenialReport> {
+        let mut engine = self.shared.engine();
+        engine.take_told();
+        engine.mesh_side.refusals.reports()
+    }
+
+    fn why(&self, arguments: &[String]) -> Result<serde_json::Value, String> {
+        let store = self.shared.engine().store().clone();
+        crate::cmd::why::live(store, arguments)
     }
 
     fn names(&self) -> serde_json::Value {

@@ -7,8 +7,8 @@ use rustix::{
     io::Errno,
 };
 use tokio::sync::mpsc;
-use weft_abi::{Event, EventKind};
-use weft_loader::{Events, TraceLog};
+use weft_abi::{Event, EventKind, PolicyEvent};
+use weft_loader::{Events, Told, TraceLog};
 use weft_lower::{
     Failures, Planner, PoolName, Verdict,
     outlier::{FailureKind, Reason},
@@ -23,12 +23,12 @@ const BATCH: usize = 4096;
 
 /// Reads the ring buffer on a thread of its own. When the manager lags, the ring fills and the
 /// kernel counts what it drops.
-pub(crate) fn follow(mut events: Events) -> mpsc::Receiver<Event> {
+pub(crate) fn follow(mut events: Events) -> mpsc::Receiver<Told> {
     let (sender, receiver) = mpsc::channel(BATCH);
     std::thread::spawn(move || {
         while wait(&events) {
-            while let Some(event) = events.next() {
-                if sender.blocking_send(event).is_err() {
+            while let Some(told) = events.next() {
+                if sender.blocking_send(told).is_err() {
                     return;
                 }
             }
@@ -101,14 +101,38 @@ pub(crate) fn labels(name: &PoolName) -> PoolLabels {
 
 impl Engine {
     /// Acts on an event and on those waiting behind it.
-    pub(crate) fn hear(&mut self, first: Event, waiting: &mut mpsc::Receiver<Event>) {
-        self.weigh(&first);
+    pub(crate) fn hear(&mut self, first: Told, waiting: &mut mpsc::Receiver<Told>) {
+        self.told(&first);
         for _ in 0..BATCH {
             let Ok(event) = waiting.try_recv() else {
                 return;
             };
-            self.weigh(&event);
+            self.told(&event);
         }
+    }
+
+    fn told(&mut self, told: &Told) {
+        match told {
+            Told::Kernel(event) => self.weigh(event),
+            Told::Policy(event) => self.note(event),
+        }
+    }
+
+    /// A connection that policy refused, or wants written down.
+    fn note(&mut self, event: &PolicyEvent) {
+        let pool = self.planner.registry().pool(event.service);
+        let service = pool.map(|name| {
+            let service = &name.key.service;
+            format!(
+                "{}/{}:{}",
+                service.namespace, name.short_name, name.key.port
+            )
+        });
+        let mesh = self.mesh();
+        let report = self
+            .mesh_side
+            .refusal(event, mesh, service, self.generation);
+        self.refuse(report);
     }
 
     fn weigh(&mut self, event: &Event) {

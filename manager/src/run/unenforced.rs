@@ -4,11 +4,11 @@
 use weft_api::{Kind, Store};
 use weft_model::{Origin, Problem, Severity};
 
-/// Policies: traffic passes as if they were not there.
-const POLICIES: [Kind; 3] = [
+/// Policies that hold for enrolled workloads.
+const OF_ENROLLED: [Kind; 3] = [
     Kind::AuthorizationPolicy,
     Kind::PeerAuthentication,
-    Kind::RequestAuthentication,
+    Kind::RateLimitPolicy,
 ];
 
 /// Routes and gateways: traffic goes as if they were not there.
@@ -24,12 +24,21 @@ const ROUTES: [Kind; 9] = [
     Kind::BackendTlsPolicy,
 ];
 
-/// A problem for each such object.
-pub(crate) fn problems(store: &Store) -> Vec<Problem> {
-    let policies = POLICIES.map(|kind| (kind, "is not enforced yet: traffic passes"));
+/// A problem for each such object; `enrolled` is whether any workload of this node is.
+pub(crate) fn problems(store: &Store, enrolled: bool) -> Vec<Problem> {
+    let policies = OF_ENROLLED.map(|kind| {
+        let what =
+            "is not enforced here, where no workload is enrolled (weft enrol): traffic passes";
+        (kind, what)
+    });
+    let policies = policies.into_iter().filter(|_| !enrolled);
+    let requests = [(
+        Kind::RequestAuthentication,
+        "is not enforced yet: traffic passes",
+    )];
     let routes = ROUTES.map(|kind| (kind, "is not acted on yet: traffic goes"));
     let mut problems = Vec::new();
-    for (kind, what) in policies.into_iter().chain(routes) {
+    for (kind, what) in policies.chain(requests).chain(routes) {
         for object in store.objects(kind) {
             problems.push(Problem {
                 severity: Severity::Warning,
@@ -63,13 +72,22 @@ mod tests {
             metadata: {name: web, namespace: shop}\n\
             spec: {hosts: [web], tcp: [{route: [{destination: {host: web}}]}]}\n";
         store.put_file("a.yaml", text);
-        let found: Vec<String> = problems(&store).iter().map(ToString::to_string).collect();
+        let found: Vec<String> = problems(&store, false)
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         let expected = [
             "warning: a.yaml:1: AuthorizationPolicy shop/closed: AuthorizationPolicy is not \
-             enforced yet: traffic passes as if it were not there",
+             enforced here, where no workload is enrolled (weft enrol): traffic passes as if it \
+             were not there",
             "warning: a.yaml:6: VirtualService shop/web: VirtualService is not acted on yet: \
              traffic goes as if it were not there",
         ];
         assert_eq!(found, expected);
+        assert_eq!(
+            problems(&store, true).len(),
+            1,
+            "of enrolled workloads it holds"
+        );
     }
 }

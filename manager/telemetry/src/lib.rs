@@ -8,7 +8,7 @@
 //! (what is handed in), [`ledger`] (edges to bounded, monotonic series), [`activity`] (the same
 //! for services), `collector` (series to samples), [`manager`] (the manager's own metrics),
 //! [`exposition`] (the two text formats), [`metrics`] (all of it together), [`histogram`],
-//! [`events`].
+//! [`events`], [`access`] (the access log).
 
 #![forbid(unsafe_code)]
 
@@ -34,11 +34,14 @@ pub mod histogram;
 
 pub mod events;
 
+pub mod access;
+
 /// Kernel types that are part of this crate's interface.
 pub use weft_abi::{
     Counter, EdgeKey, EdgeValue, Event, EventKind, HISTOGRAM_BUCKETS, Protocol, ServiceState,
 };
 
+pub use access::{AccessEnd, AccessLine, Direction, LineFormat};
 pub use events::{Cause, FlowEvent, RecentEvent, RecentEvents};
 pub use exposition::Format;
 pub use family::{Kind, MetricFamily};

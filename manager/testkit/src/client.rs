@@ -46,8 +46,16 @@ pub fn greeting(to: SocketAddr, timeout: Duration) -> io::Result<String> {
 /// # Errors
 /// What `write` or `read` said.
 pub fn round_trip(stream: &mut TcpStream, payload: &[u8]) -> io::Result<Vec<u8>> {
+    round_trip_of(stream, payload, payload.len())
+}
+
+/// Sends `payload` and reads `length` bytes.
+///
+/// # Errors
+/// What `write` or `read` said.
+pub fn round_trip_of(stream: &mut TcpStream, payload: &[u8], length: usize) -> io::Result<Vec<u8>> {
     stream.write_all(payload)?;
-    let mut answer = vec![0; payload.len()];
+    let mut answer = vec![0; length];
     stream.read_exact(&mut answer)?;
     Ok(answer)
 }

@@ -6,9 +6,13 @@
 //! rewrites is ENETUNREACH and not a packet on somebody's network), and dropping a [`Rig`]
 //! removes everything, also while unwinding. What a killed process left is removed by [`sweep`].
 //!
-//! Reading order: [`rig`] (the topology), [`namespace`], [`cgroup`], [`place`] (where code or a
-//! process runs), [`server`], [`client`], [`load`], [`manifest`] and [`policy`] (what the mesh is
-//! told), [`weft`] (the mesh itself), [`metrics`] (what it answers), [`snapshot`] (what is left).
+//! For tests without a kernel it has [`cases`]: the walk over golden cases.
+//!
+//! Reading order: [`rig`] (the topology), [`cluster`] (two nodes with pods), [`namespace`],
+//! [`cgroup`], [`place`] (where code or a process runs), [`server`], [`client`], [`load`],
+//! [`exchange`] (connections of known bytes), [`capture`] (what passed on a wire), [`manifest`] and
+//! [`policy`] (what the mesh is told), [`weft`] (the mesh itself), [`metrics`] (what it answers),
+//! [`process`] (what it uses), [`snapshot`] (what is left).
 
 #![forbid(unsafe_code)]
 #![expect(
@@ -16,7 +20,11 @@
     reason = "the rig lives at the edge: deadlines and latencies are real"
 )]
 
+pub mod cases;
+
 pub mod rig;
+
+pub mod cluster;
 
 pub mod namespace;
 
@@ -30,6 +38,10 @@ pub mod client;
 
 pub mod load;
 
+pub mod exchange;
+
+pub mod capture;
+
 pub mod manifest;
 
 pub mod policy;
@@ -38,9 +50,13 @@ pub mod weft;
 
 pub mod metrics;
 
+pub mod process;
+
 pub mod snapshot;
 
+pub use capture::Capture;
 pub use cgroup::Cgroup;
+pub use cluster::Cluster;
 pub use load::Load;
 pub use metrics::Metrics;
 pub use namespace::Namespace;

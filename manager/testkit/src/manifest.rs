@@ -2,6 +2,8 @@
 
 use std::{fmt::Write as _, net::IpAddr};
 
+use crate::cluster::Pod;
+
 /// One backend of a [`Service`].
 #[derive(Clone, Debug)]
 struct Backend {
@@ -9,6 +11,8 @@ struct Backend {
     version: String,
     addresses: Vec<IpAddr>,
     conditions: Option<String>,
+    /// Where it runs, when its Pod is written elsewhere.
+    node: Option<String>,
 }
 
 /// One port: number, target port, protocol.
@@ -90,6 +94,26 @@ impl Service {
             version: version.to_owned(),
             addresses: addresses.to_vec(),
             conditions: conditions.map(str::to_owned),
+            node: None,
+        });
+        self
+    }
+
+    /// Adds a ready backend, a pod of a cluster, at its address of the service's first family; its
+    /// Pod is written elsewhere.
+    pub fn pod(mut self, pod: &Pod) -> Self {
+        let (_, name) = pod.name().split_once('/').map_or_else(
+            || (String::new(), pod.name()),
+            |(namespace, name)| (namespace.to_owned(), name.to_owned()),
+        );
+        let is_v6 = self.addresses.first().is_some_and(IpAddr::is_ipv6);
+        let addresses = pod.addresses().into_iter();
+        self.backends.push(Backend {
+            pod: name,
+            version: String::new(),
+            addresses: addresses.filter(|own| own.is_ipv6() == is_v6).collect(),
+            conditions: None,
+            node: Some(format!("n{}", pod.node())),
         });
         self
     }
@@ -115,7 +139,7 @@ impl Service {
             self.slice_yaml(&mut yaml, suffix, kind);
         }
         if self.pods {
-            for backend in &self.backends {
+            for backend in self.backends.iter().filter(|one| one.node.is_none()) {
                 self.pod_yaml(&mut yaml, backend);
             }
         }
@@ -197,6 +221,9 @@ impl Service {
                 yaml,
                 format_args!("- addresses: [\"{address}\"]\n  conditions: {conditions}\n"),
             );
+            if let Some(node) = &backend.node {
+                put(yaml, format_args!("  nodeName: {node}\n"));
+            }
             if self.pods {
                 put(
                     yaml,
@@ -246,6 +273,35 @@ pub fn pod_yaml(
         );
     }
     yaml
+}
+
+/// A Namespace whose pods are in the mesh.
+pub fn mesh_namespace(name: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {name}\n  \
+         labels: {{istio.io/dataplane-mode: ambient}}\n"
+    )
+}
+
+/// A PeerAuthentication of a namespace, or of the mesh in the root namespace.
+pub fn peer_authentication(namespace: &str, mode: &str) -> String {
+    format!(
+        "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\n\
+         metadata: {{name: default, namespace: {namespace}}}\nspec: {{mtls: {{mode: {mode}}}}}\n"
+    )
+}
+
+/// An AuthorizationPolicy that lets these principals (`cluster.local/ns/N/sa/A`) reach the pods
+/// whose label `app` is given.
+pub fn allow_principals(namespace: &str, app: &str, principals: &[&str]) -> String {
+    let listed: Vec<String> = principals.iter().map(|one| format!("\"{one}\"")).collect();
+    format!(
+        "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\n\
+         metadata: {{name: {app}, namespace: {namespace}}}\nspec:\n  \
+         selector: {{matchLabels: {{app: {app}}}}}\n  action: ALLOW\n  rules:\n  \
+         - from: [{{source: {{principals: [{}]}}}}]\n",
+        listed.join(", ")
+    )
 }
 
 /// A DestinationRule for a host, with the lines of its `trafficPolicy` (unindented).

@@ -272,6 +272,14 @@ impl WeftOptions {
         self
     }
 
+    /// Without a further argument added before, and without its value.
+    pub fn without(mut self, flag: &str) -> Self {
+        if let Some(at) = self.arguments.iter().position(|own| own == flag) {
+            self.arguments.drain(at..at + 2);
+        }
+        self
+    }
+
     /// Another state directory.
     pub fn state(mut self, state: &Path) -> Self {
         state.clone_into(&mut self.state);
@@ -346,6 +354,23 @@ pub fn binary() -> Result<PathBuf> {
         "no weft binary beside {}; run: cargo build -p weft",
         here.display()
     )
+}
+
+/// Runs a command of `weft` that needs no mesh, and gives its standard output.
+///
+/// # Errors
+/// With its standard error, when it fails.
+pub fn offline(args: &[&str]) -> Result<String> {
+    let output = Command::new(binary()?).args(args).output();
+    let output = output.context("run weft")?;
+    ensure!(
+        output.status.success(),
+        "weft {}: {}: {}",
+        args.join(" "),
+        output.status,
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// Uninstalls meshes whose state lies in a directory that a dead process left.

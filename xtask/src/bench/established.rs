@@ -127,7 +127,12 @@ fn per_second(times: &[f64], slice: u32) -> f64 {
 }
 
 /// Times of `count` round trips, in microseconds.
-fn ask(worker: &Worker, stream: &TcpStream, count: u32, times: &mut Vec<f64>) -> Result<()> {
+pub(super) fn ask(
+    worker: &Worker,
+    stream: &TcpStream,
+    count: u32,
+    times: &mut Vec<f64>,
+) -> Result<()> {
     let mut stream = stream.try_clone().context("share a connection")?;
     times.extend(worker.run(move || {
         let mut message = [0; MESSAGE];
@@ -164,19 +169,22 @@ fn stream(arena: &Arena, effort: &Effort, connections: &(TcpStream, TcpStream)) 
 }
 
 /// Seconds until that many bytes are sent and read by the other side.
-fn send(worker: &Worker, stream: &TcpStream, bytes: u64) -> Result<f64> {
-    let mut stream = stream.try_clone().context("share a connection")?;
-    worker.run(move || {
-        let chunk = vec![0; CHUNK];
-        let begin = Instant::now();
-        stream.write_all(&bytes.to_be_bytes())?;
-        let mut rest = bytes;
-        while rest > 0 {
-            let length = rest.min(CHUNK as u64);
-            stream.write_all(&chunk[..length as usize])?;
-            rest -= length;
-        }
-        stream.read_exact(&mut [0])?;
-        Ok(begin.elapsed().as_secs_f64())
-    })
+pub(super) fn send(worker: &Worker, stream: &TcpStream, bytes: u64) -> Result<f64> {
+    let stream = stream.try_clone().context("share a connection")?;
+    worker.run(move || send_here(stream, bytes))
+}
+
+/// As [`send`], on the calling thread.
+pub(super) fn send_here(mut stream: TcpStream, bytes: u64) -> Result<f64> {
+    let chunk = vec![0; CHUNK];
+    let begin = Instant::now();
+    stream.write_all(&bytes.to_be_bytes())?;
+    let mut rest = bytes;
+    while rest > 0 {
+        let length = rest.min(CHUNK as u64);
+        stream.write_all(&chunk[..length as usize])?;
+        rest -= length;
+    }
+    stream.read_exact(&mut [0])?;
+    Ok(begin.elapsed().as_secs_f64())
 }

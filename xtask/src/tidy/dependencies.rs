@@ -14,7 +14,7 @@ struct Row {
     outside: &'static [&'static str],
 }
 
-const TABLE: [Row; 17] = [
+const TABLE: [Row; 18] = [
     Row {
         name: "weft-abi",
         ours: &[],
@@ -62,7 +62,9 @@ const TABLE: [Row; 17] = [
     },
     Row {
         name: "weft-lower",
-        ours: &["weft-abi", "weft-model"],
+        // Rule sets and mTLS modes are tables of what `weft-decision` decides: one matcher, so that
+        // kernel, proxy and `weft why` cannot differ.
+        ours: &["weft-abi", "weft-decision", "weft-logic", "weft-model"],
         outside: &["serde", "serde_json", "thiserror"],
     },
     Row {
@@ -101,9 +103,21 @@ const TABLE: [Row; 17] = [
         ],
     },
     Row {
+        name: "weft-proxy",
+        ours: &["weft-identity"],
+        outside: &[
+            "aws-lc-rs",
+            "rustix",
+            "rustls",
+            "thiserror",
+            "tokio",
+            "tracing",
+        ],
+    },
+    Row {
         name: "weft-telemetry",
         ours: &["weft-abi", "weft-model"],
-        outside: &["prometheus-client", "serde"],
+        outside: &["jiff", "prometheus-client", "serde", "serde_json"],
     },
     Row {
         name: "weft-admin",
@@ -134,8 +148,10 @@ const TABLE: [Row; 17] = [
             "weft-decision",
             "weft-identity",
             "weft-loader",
+            "weft-logic",
             "weft-lower",
             "weft-model",
+            "weft-proxy",
             "weft-telemetry",
             "weft-wire",
         ],
@@ -149,6 +165,7 @@ const TABLE: [Row; 17] = [
             "notify",
             "ratatui",
             "rustix",
+            "rustls",
             "serde",
             "serde_json",
             "thiserror",

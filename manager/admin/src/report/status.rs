@@ -58,6 +58,10 @@ pub struct StatusReport {
     pub endpoints: u64,
     /// Addresses with a known workload.
     pub workloads: u64,
+    /// Workloads enrolled on this node.
+    pub enrolled: u64,
+    /// Connections that the proxy carries now.
+    pub proxied: u64,
     /// Problems in the configuration now.
     pub problems: ProblemCounts,
     /// Backends ejected now.

@@ -92,7 +92,7 @@ pub struct AuthorizationCondition {
 const DRY_RUN: &str = "istio.io/dry-run";
 
 pub(crate) fn read(object: &Value, _: &Metadata, cx: &mut Reading<'_>) -> Option<Resource> {
-    let spec: Written = cx.field(object, "spec")?;
+    let spec: Written = cx.own_field(object, "spec")?;
     let at = At::top("spec");
     let (selector, target) = (spec.selector.as_ref(), spec.target_ref.as_ref());
     let scope = scope::scope(selector, target, spec.target_refs.as_deref(), at, cx);

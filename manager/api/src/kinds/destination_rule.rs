@@ -108,15 +108,24 @@ const NOT_ACTED_ON: &[(&str, &str)] = &[
         "spec.workloadSelector",
         "is not supported yet; the rule is not used",
     ),
-    ("spec.trafficPolicy.tls", NOT_YET),
-    ("spec.trafficPolicy.tunnel", NOT_YET),
-    ("spec.trafficPolicy.proxyProtocol", NOT_YET),
-    ("spec.trafficPolicy.retryBudget", NEEDS_L7),
-    ("spec.trafficPolicy.portLevelSettings[].tls", NOT_YET),
+    ("spec.trafficPolicy.port", ONLY_PORTS),
+    ("spec.subsets[].trafficPolicy.port", ONLY_PORTS),
+    (
+        "spec.trafficPolicy.portLevelSettings[].portLevelSettings",
+        NO_PORTS,
+    ),
+    (
+        "spec.subsets[].trafficPolicy.portLevelSettings[].portLevelSettings",
+        NO_PORTS,
+    ),
 ];
 
-/// Fields of a policy, for the top level and for each port.
+/// Fields of a policy, for the top level, for each port and for each subset.
 const POLICY_NOT_ACTED_ON: &[(&str, &str)] = &[
+    ("tls", NOT_YET),
+    ("tunnel", NOT_YET),
+    ("proxyProtocol", NOT_YET),
+    ("retryBudget", NEEDS_L7),
     ("connectionPool.http", NEEDS_L7),
     ("connectionPool.tcp.connectTimeout", NOT_YET),
     ("connectionPool.tcp.tcpKeepalive", NOT_YET),
@@ -140,6 +149,8 @@ const POLICY_NOT_ACTED_ON: &[(&str, &str)] = &[
     ),
 ];
 
+const ONLY_PORTS: &str = "no such field here; it is one of portLevelSettings";
+const NO_PORTS: &str = "no such field here; ports stand in the policy itself";
 const NOT_YET: &str = "is not supported yet";
 const NEEDS_L7: &str = "needs L7, which is not supported yet";
 const HASH_NEEDS_L7: &str = "needs L7, which is not supported yet; the default balancing is used";
@@ -188,6 +199,8 @@ fn not_acted_on(object: &Value, cx: &mut Reading<'_>) {
         for prefix in [
             "spec.trafficPolicy",
             "spec.trafficPolicy.portLevelSettings[]",
+            "spec.subsets[].trafficPolicy",
+            "spec.subsets[].trafficPolicy.portLevelSettings[]",
         ] {
             cx.not_acted_on(object, &[(format!("{prefix}.{field}").as_str(), *reason)]);
         }

@@ -44,7 +44,7 @@ struct WrittenMtls {
 }
 
 pub(crate) fn read(object: &Value, _: &Metadata, cx: &mut Reading<'_>) -> Option<Resource> {
-    let spec: Written = cx.field(object, "spec")?;
+    let spec: Written = cx.own_field(object, "spec")?;
     let at = At::top("spec");
     let scope = scope::scope(spec.selector.as_ref(), None, None, at, cx);
     let mode = mode(spec.mtls.as_ref(), at.key("mtls"), cx);

@@ -5,6 +5,7 @@ use std::{net::IpAddr, sync::Arc};
 use k8s_openapi::api::core::v1::{PodSpec, PodStatus};
 use serde_json::Value;
 
+use super::capture::{self, Capture};
 use crate::{Resource, decode::Reading, object::Metadata, path::At};
 
 /// A pod, as far as endpoints and metrics need it. Its labels are those of its object.
@@ -16,8 +17,8 @@ pub struct Pod {
     pub service_account: Arc<str>,
     /// `spec.hostNetwork`.
     pub is_host_network: bool,
-    /// Annotation `ambient.istio.io/redirection: enabled`: its traffic is captured.
-    pub is_redirected: bool,
+    /// What its annotations say of capturing its traffic.
+    pub capture: Capture,
     /// `status.podIPs`, else `status.podIP`.
     pub addresses: Vec<IpAddr>,
     /// `status.phase`.
@@ -93,7 +94,7 @@ pub(crate) fn read(object: &Value, metadata: &Metadata, cx: &mut Reading<'_>) ->
                 Some(name) => name,
             }),
         is_host_network: spec.host_network.unwrap_or(false),
-        is_redirected: is_redirected(object),
+        capture: capture::read(object, cx),
         addresses: addresses(&status, cx),
         phase: phase(&status, cx),
         is_ready: ready.is_some_and(|condition| condition.status == "True"),
@@ -104,14 +105,6 @@ pub(crate) fn read(object: &Value, metadata: &Metadata, cx: &mut Reading<'_>) ->
         }),
         ports: ports(&spec, cx),
     })))
-}
-
-fn is_redirected(object: &Value) -> bool {
-    let annotations = object
-        .get("metadata")
-        .and_then(|metadata| metadata.get("annotations"));
-    let mode = annotations.and_then(|all| all.get("ambient.istio.io/redirection")?.as_str());
-    mode == Some("enabled")
 }
 
 fn addresses(status: &PodStatus, cx: &mut Reading<'_>) -> Vec<IpAddr> {

@@ -55,7 +55,7 @@ const MOST_SPACED: usize = 64;
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(crate) fn read(object: &Value, _: &Metadata, cx: &mut Reading<'_>) -> Option<Resource> {
-    let spec: Written = cx.field(object, "spec")?;
+    let spec: Written = cx.own_field(object, "spec")?;
     let at = At::top("spec");
     let (selector, target) = (spec.selector.as_ref(), spec.target_ref.as_ref());
     let scope = scope::scope(selector, target, spec.target_refs.as_deref(), at, cx);

@@ -6,9 +6,9 @@ use serde_json::Value;
 
 use super::{
     Kind, Resource, authorization_policy, destination_rule, endpoint_slice, extension, gateway_api,
-    istio_gateway, namespace, node, peer_authentication, pod, request_authentication, service,
-    service_account, service_entry, telemetry, unsupported, virtual_service, workload_entry,
-    workload_group,
+    istio_gateway, namespace, node, peer_authentication, pod, rate_limit_policy,
+    request_authentication, service, service_account, service_entry, telemetry, unsupported,
+    virtual_service, workload_entry, workload_group,
 };
 use crate::{decode::Reading, object::Metadata};
 
@@ -267,6 +267,13 @@ pub(crate) static KINDS: &[Registration] = &[
         &["v1", "v1alpha3"],
         gateway_api::read_backend_tls_policy,
     ),
+    namespaced(
+        Kind::RateLimitPolicy,
+        "RateLimitPolicy",
+        "weft.dev",
+        &["v1alpha1"],
+        rate_limit_policy::read,
+    ),
 ];
 
 /// How a group and kind are read.
@@ -316,6 +323,7 @@ mod tests {
             TlsRoute,
             ReferenceGrant,
             BackendTlsPolicy,
+            RateLimitPolicy,
         ] {
             assert_eq!(
                 KINDS.iter().filter(|entry| entry.kind == kind).count(),

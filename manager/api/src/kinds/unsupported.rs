@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::sidecar;
 use crate::{Kind, Resource, decode::Reading, object::Metadata, path::At};
 
 pub(crate) fn read(object: &Value, metadata: &Metadata, cx: &mut Reading<'_>) -> Option<Resource> {
@@ -18,5 +19,8 @@ pub(crate) fn read(object: &Value, metadata: &Metadata, cx: &mut Reading<'_>) ->
         .is_none_or(|spec| spec.is_object() || spec.is_null());
     cx.require(fits, At::top("spec"), "must be an object");
     cx.not_supported(At::top("kind"), why);
+    if kind == Kind::Sidecar {
+        return sidecar::read(object, cx);
+    }
     Some(Resource::Unsupported)
 }

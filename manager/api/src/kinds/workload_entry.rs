@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::capture::{self, Capture};
 use crate::{Labels, Resource, decode::Reading, limits, object::Metadata, path::At, proto, syntax};
 
 /// A workload that is not a pod (`networking/v1/workload_entry.proto` of istio/api).
@@ -26,6 +27,9 @@ pub struct WorkloadEntry {
     pub weight: u32,
     /// `serviceAccount`; may be empty.
     pub service_account: Arc<str>,
+    /// What annotations say of capturing its traffic.
+    #[serde(skip)]
+    pub capture: Capture,
 }
 
 impl WorkloadEntry {
@@ -36,7 +40,8 @@ impl WorkloadEntry {
 }
 
 pub(crate) fn read(object: &Value, _: &Metadata, cx: &mut Reading<'_>) -> Option<Resource> {
-    let entry: WorkloadEntry = cx.message(object, "spec")?;
+    let mut entry: WorkloadEntry = cx.message(object, "spec")?;
+    entry.capture = capture::read(object, cx);
     let at = At::top("spec");
     if entry.address.is_empty() {
         if entry.network.is_empty() {

@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::{Field, Pattern, Schema, Shape, Unique};
-use crate::{Severity, decode::Reading, path::At};
+use crate::{Severity, decode::Reading, fields, path::At};
 
 impl Reading<'_> {
     /// Reads the field `at` of `object`, an absent one as `{}`: checks it and fills in defaults.
@@ -14,6 +14,10 @@ impl Reading<'_> {
         at: &'static str,
         schema: &Schema,
     ) -> Option<T> {
+        if let Some(walked) = &mut self.walked {
+            fields::of_schema(schema, at, walked);
+            return None;
+        }
         let mut value = match object.get(at) {
             Some(value) if !value.is_null() => value.clone(),
             _ => Value::Object(Map::new()),

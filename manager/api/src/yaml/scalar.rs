@@ -5,6 +5,9 @@ use std::borrow::Cow;
 use saphyr_parser::{ScalarStyle, Tag};
 use serde_json::{Number, Value};
 
+/// Local tags that name a choice.
+const CHOICES: [&str; 3] = ["Exact", "Prefix", "Suffix"];
+
 /// The value a scalar stands for.
 pub(super) fn resolve(
     text: Cow<'_, str>,
@@ -19,6 +22,11 @@ pub(super) fn resolve(
         },
         Some(tag) if tag.handle.is_empty() && tag.suffix == "!" => {
             Ok(Value::String(text.into_owned()))
+        }
+        // How Rust's YAML writes a choice with one value, in files that ztunnel reads.
+        Some(tag) if tag.handle == "!" && CHOICES.contains(&tag.suffix.as_str()) => {
+            let choice = [(tag.suffix.clone(), Value::String(text.into_owned()))];
+            Ok(Value::Object(choice.into_iter().collect()))
         }
         Some(tag) => Err(format!("tag {tag} is not supported")),
         None if style == ScalarStyle::Plain => plain(text),

@@ -1,6 +1,6 @@
-//! Annotations: IST0108.
+//! Annotations: IST0107, IST0108, IST0135.
 
-use weft_model::Severity;
+use weft_api::{Kind, Object};
 
 use super::Analysis;
 
@@ -82,16 +82,65 @@ const KNOWN: [&str; 74] = [
     "traffic.istio.io/excludeInboundPorts",
 ];
 
+const INJECT: &str = "sidecar.istio.io/inject";
+
 pub(super) fn analyze(analysis: &mut Analysis<'_>) {
-    for key in analysis.store.keys() {
-        let Some(object) = analysis.store.object(key) else {
-            continue;
-        };
+    let store = analysis.store;
+    for object in store.keys().filter_map(|key| store.object(key)) {
         for (key, _) in object.annotations.iter() {
-            if !KNOWN.contains(&&**key) {
-                let text = format!("Unknown annotation: {key}");
-                analysis.say(Severity::Warning, "IST0108", object, text);
-            }
+            annotation(analysis, object, key);
         }
     }
+}
+
+fn annotation(analysis: &mut Analysis<'_>, object: &Object, key: &str) {
+    if !KNOWN.contains(&key) {
+        analysis.say("IST0108", object, format!("Unknown annotation: {key}"));
+        return;
+    }
+    // Istio looks at the kinds of Kubernetes only. Annotations of pods are not kept.
+    if !matches!(object.key.kind, Kind::Namespace | Kind::Service) {
+        return;
+    }
+    if key == INJECT && object.labels.value(INJECT).is_none() {
+        let text = format!(
+            "Annotation {key:?} has been deprecated in favor of the {INJECT:?} label and may not work \
+             in future Istio versions."
+        );
+        analysis.say("IST0135", object, text);
+    }
+    if let Some(kinds) = belongs_to(key)
+        && !kinds.contains(&object.key.kind.name())
+    {
+        let kinds = kinds.join(", ");
+        let text = format!("Misplaced annotation: {key} can only be applied to {kinds}");
+        analysis.say("IST0107", object, text);
+    }
+}
+
+/// The kinds that an annotation is for; none when it is for any.
+fn belongs_to(key: &str) -> Option<&'static [&'static str]> {
+    let domain = key.split('/').next().unwrap_or("");
+    Some(match (domain, key) {
+        (_, "istio.io/dry-run") => &["AuthorizationPolicy"],
+        (_, "topology.istio.io/controlPlaneClusters") => &["Namespace"],
+        (_, "networking.istio.io/exportTo" | "traffic.istio.io/nodeSelector") => &["Service"],
+        (_, "networking.istio.io/address-type" | "networking.istio.io/service-type") => {
+            &["Gateway"]
+        }
+        (_, "ambient.istio.io/waypoint-inbound-binding") => &["GatewayClass"],
+        (
+            "ambient.istio.io"
+            | "inject.istio.io"
+            | "prometheus.istio.io"
+            | "proxy.istio.io"
+            | "readiness.status.sidecar.istio.io"
+            | "sidecar.istio.io"
+            | "status.sidecar.istio.io"
+            | "traffic.istio.io"
+            | "traffic.sidecar.istio.io",
+            _,
+        ) => &["Pod"],
+        _ => return None,
+    })
 }

@@ -1,10 +1,12 @@
-//! DestinationRules: IST0128, IST0129, IST0173.
+//! DestinationRules: IST0128, IST0129, IST0173, IST0174.
+
+use std::sync::Arc;
 
 use weft_api::{
-    DestinationRule, Kind, Labels, Object, Resource,
+    DestinationRule, Kind, Labels, Object, ObjectKey, Resource,
     traffic::{ClientTls, ClientTlsMode},
 };
-use weft_model::{Severity, route::HostPattern};
+use weft_model::route::HostPattern;
 
 use super::Analysis;
 
@@ -16,6 +18,7 @@ pub(super) fn analyze(analysis: &mut Analysis<'_>) {
     let knows_pods = analysis.store.objects(Kind::Pod).next().is_some();
     for (object, rule) in rules {
         unverified(analysis, object, rule);
+        unknown_host(analysis, object, rule);
         if knows_pods {
             empty_subsets(analysis, object, rule);
         }
@@ -49,15 +52,31 @@ fn unverified(analysis: &mut Analysis<'_>, object: &Object, rule: &DestinationRu
             .filter_map(|subset| subset.policy.as_ref()),
     );
     for mode in top.filter_map(|policy| mode(policy.tls.as_ref()?)) {
-        analysis.say(Severity::Error, "IST0128", object, text(mode, ""));
+        analysis.say("IST0128", object, text(mode, ""));
     }
     let ports = rule.ports.iter();
     let ports = ports.chain(rule.subsets.iter().flat_map(|subset| &subset.ports));
     for (number, policy) in ports {
         if let Some(mode) = policy.tls.as_ref().and_then(mode) {
-            let at = format!(" at port number:{number}");
-            analysis.say(Severity::Warning, "IST0129", object, text(mode, &at));
+            let at = format!(" at port {number}");
+            analysis.say("IST0129", object, text(mode, &at));
         }
+    }
+}
+
+/// IST0174: a host that nobody is.
+fn unknown_host(analysis: &mut Analysis<'_>, object: &Object, rule: &DestinationRule) {
+    let pattern = analysis.pattern(&object.key.namespace, &rule.host);
+    let is_known = analysis
+        .hosts
+        .iter()
+        .any(|known| HostPattern::new(known).meet(&pattern).is_some());
+    if !is_known {
+        let text = format!(
+            "The host {} defined in the DestinationRule does not match any services in the mesh.",
+            rule.host
+        );
+        analysis.say("IST0174", object, text);
     }
 }
 
@@ -84,14 +103,49 @@ fn empty_subsets(analysis: &mut Analysis<'_>, object: &Object, rule: &Destinatio
         return;
     }
     for subset in &rule.subsets {
-        let both = written.selector.iter().chain(subset.labels.iter()).cloned();
-        let selector: Labels = both.collect();
-        if !analysis.has_pods(Some(&service.key.namespace), &selector) {
+        let both = written.selector.iter().chain(subset.labels.iter());
+        let both: Vec<_> = both.collect();
+        let pods = analysis.pods();
+        let mut here = pods
+            .iter()
+            .filter(|(pod, _)| pod.key.namespace == service.key.namespace);
+        let has = |object: &Object, node, (key, value): &(Arc<str>, Arc<str>)| {
+            object.labels.value(key) == Some(value) || placed(analysis, node, key) == Some(value)
+        };
+        let is_served =
+            here.any(|(object, pod)| both.iter().all(|pair| has(object, pod.node.as_ref(), pair)));
+        // Without pods of its own a Service may still have WorkloadEntries.
+        let selector: Labels = both.into_iter().cloned().collect();
+        if !is_served && !analysis.has_pods(Some(&service.key.namespace), &selector) {
             let text = format!(
-                "The Subset {} defined in the DestinationRule does not select any pods.",
+                "The Subset {} defined in the DestinationRule does not select any pods. Which may lead \
+                 to 503 UH (NoHealthyUpstream).",
                 subset.name
             );
-            analysis.say(Severity::Error, "IST0173", object, text);
+            analysis.say("IST0173", object, text);
         }
+    }
+}
+
+/// A label that pods have from the node they run on.
+fn placed<'s>(
+    analysis: &Analysis<'s>,
+    node: Option<&'s Arc<str>>,
+    label: &str,
+) -> Option<&'s Arc<str>> {
+    let node = node?;
+    match label {
+        "kubernetes.io/hostname" => Some(node),
+        "topology.kubernetes.io/region"
+        | "topology.kubernetes.io/zone"
+        | "topology.istio.io/subzone" => {
+            let key = ObjectKey {
+                kind: Kind::Node,
+                namespace: "".into(),
+                name: Arc::clone(node),
+            };
+            analysis.store.object(&key)?.labels.value(label)
+        }
+        _ => None,
     }
 }

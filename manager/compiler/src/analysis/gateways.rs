@@ -6,7 +6,7 @@ use weft_api::{
     Kind, Object, Resource,
     istio_gateway::{IstioGateway, Server},
 };
-use weft_model::{Severity, route::HostPattern};
+use weft_model::route::HostPattern;
 
 use super::{Analysis, selector_text};
 
@@ -52,7 +52,7 @@ fn conflicts(
             server.port.number,
             hosts.join(",")
         );
-        analysis.say(Severity::Error, "IST0145", object, text);
+        analysis.say("IST0145", object, text);
     }
 }
 
@@ -103,7 +103,7 @@ fn shared_certificates(analysis: &mut Analysis<'_>, gateways: &[Named<'_>]) {
                  HTTP2 connections.",
                 names.join(" ")
             );
-            analysis.say(Severity::Warning, "IST0138", object, text);
+            analysis.say("IST0138", object, text);
         }
     }
 }

@@ -1,6 +1,7 @@
-//! What validation says, as messages: IST0106, IST0133, IST0002.
+//! What validation says, as messages: IST0002, IST0106, IST0133, WEFT0001, WEFT0002.
 
-use weft_model::Severity;
+use weft_api::Store;
+use weft_model::{Problem, Severity};
 
 use super::{Analysis, Message};
 use crate::{Compiler, problems};
@@ -14,8 +15,9 @@ pub(super) fn analyze(analysis: &mut Analysis<'_>) {
         };
         let text = format!("{path}{}", problem.message);
         let (severity, code, text) = match (problem.severity, problem.code) {
-            // Other people's kinds are none of Istio's analyzers' business.
-            (_, "unknown-kind") => continue,
+            // Other people's kinds are none of Istio's analyzers' business. What is no YAML is no
+            // object: [`unreadable`] has it.
+            (_, "unknown-kind" | "syntax") => continue,
             (Severity::Error, _) => (
                 Severity::Error,
                 "IST0106",
@@ -41,6 +43,12 @@ pub(super) fn analyze(analysis: &mut Analysis<'_>) {
         });
     }
     not_accepted(analysis);
+}
+
+/// Documents that could not be read, which may have held any object.
+pub fn unreadable(store: &Store) -> Vec<Problem> {
+    let syntax = store.problems().filter(|problem| problem.code == "syntax");
+    syntax.map(problems::from_api).collect()
 }
 
 /// What the compiler does not take as written, where no analyzer of Istio says so.

@@ -1,9 +1,7 @@
 //! Services and ServiceEntries: IST0118, IST0134, IST0150.
 
-use weft_api::{Kind, Resource, ServiceType, TargetPort};
-use weft_model::Severity;
-
 use super::Analysis;
+use weft_api::{Kind, Resource, ServiceType, TargetPort};
 
 /// Namespaces that Kubernetes and the mesh have for themselves.
 const SYSTEM: [&str; 4] = [
@@ -41,7 +39,7 @@ pub(super) fn analyze(analysis: &mut Analysis<'_>) {
                     let text = "Port name for ExternalName service is invalid. Proxy may prevent \
                                 tcp named ports and unmatched traffic for ports serving TCP \
                                 protocol from being forwarded correctly";
-                    analysis.say(Severity::Warning, "IST0150", object, text.to_owned());
+                    analysis.say("IST0150", object, text.to_owned());
                 }
             } else if !well && port.app_protocol.is_empty() {
                 let target = match &port.target {
@@ -53,7 +51,7 @@ pub(super) fn analyze(analysis: &mut Analysis<'_>) {
                      convention of Istio port.",
                     port.name, port.number
                 );
-                analysis.say(Severity::Info, "IST0118", object, text);
+                analysis.say("IST0118", object, text);
             }
         }
     }
@@ -70,7 +68,7 @@ fn entries(analysis: &mut Analysis<'_>) {
         let is_tcp = |application: &str| matches!(application, "" | "TCP");
         if is_blind && entry.ports.iter().any(|port| is_tcp(&port.application)) {
             let text = "ServiceEntry addresses are required for this protocol.".to_owned();
-            analysis.say(Severity::Warning, "IST0134", object, text);
+            analysis.say("IST0134", object, text);
         }
     }
 }

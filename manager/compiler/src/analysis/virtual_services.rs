@@ -9,7 +9,7 @@ use weft_api::{
         http::{HttpMatch, HttpRoute},
     },
 };
-use weft_model::{Severity, route::HostPattern};
+use weft_model::route::HostPattern;
 
 use super::Analysis;
 
@@ -70,7 +70,7 @@ fn mesh_conflicts(analysis: &mut Analysis<'_>, services: &[Named<'_>]) {
                  VirtualServices into a single resource.",
                 names.join(",")
             );
-            analysis.say(Severity::Error, "IST0109", claimant.0, text);
+            analysis.say("IST0109", claimant.0, text);
         }
     }
 }
@@ -119,7 +119,7 @@ fn unreachable_rules(analysis: &mut Analysis<'_>, object: &Object, service: &Vir
         };
         if let Some(why) = why {
             let text = format!("VirtualService rule {name} not used ({why}).");
-            analysis.say(Severity::Warning, "IST0130", object, text);
+            analysis.say("IST0130", object, text);
             continue;
         }
         let mut duplicates = 0;
@@ -138,11 +138,11 @@ fn unreachable_rules(analysis: &mut Analysis<'_>, object: &Object, service: &Vir
                      (duplicate/overlapping match in rule {other})."
                 );
                 if duplicates < rule.matches.len() || at + 1 < rule.matches.len() {
-                    analysis.say(Severity::Info, "IST0131", object, text);
+                    analysis.say("IST0131", object, text);
                     continue;
                 }
                 if rule.matches.len() > 1 {
-                    analysis.say(Severity::Info, "IST0131", object, text);
+                    analysis.say("IST0131", object, text);
                 }
             } else {
                 seen.push((matching_key, index));
@@ -151,7 +151,7 @@ fn unreachable_rules(analysis: &mut Analysis<'_>, object: &Object, service: &Vir
         if duplicates > 0 && duplicates == rule.matches.len() {
             let why = "all matches used by prior rules";
             let text = format!("VirtualService rule {name} not used ({why}).");
-            analysis.say(Severity::Warning, "IST0130", object, text);
+            analysis.say("IST0130", object, text);
         }
         catch_all |= rule.matches.is_empty() || rule.matches.iter().any(takes_all);
     }
@@ -200,7 +200,7 @@ fn gateway_hosts(analysis: &mut Analysis<'_>, object: &Object, service: &Virtual
                 object.key.namespace,
                 object.key.name
             );
-            analysis.say(Severity::Warning, "IST0132", object, text);
+            analysis.say("IST0132", object, text);
         }
     }
 }

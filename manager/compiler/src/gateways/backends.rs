@@ -72,7 +72,7 @@ impl<'s> Gateways<'s> {
         if from.namespace == &**namespace {
             return true;
         }
-        let mut grants = self.store.objects_in(Kind::ReferenceGrant, namespace);
+        let mut grants = self.objects_in(Kind::ReferenceGrant, namespace);
         grants.any(|object| {
             let Resource::ReferenceGrant(grant) = &object.resource else {
                 return false;

@@ -55,7 +55,7 @@ impl Gateways<'_> {
             namespace: Arc::clone(namespace),
             name: Arc::clone(&reference.name),
         };
-        let fault = match self.store.object(&key).map(|object| &object.resource) {
+        let fault = match self.keyed(&key).map(|object| &object.resource) {
             Some(Resource::Secret(secret)) => secret_fault(secret)?,
             _ => "was not found",
         };

@@ -137,10 +137,10 @@ impl<'s> Gateways<'s> {
         namespace: &Arc<str>,
     ) -> Result<Parent<'s>, Refusal> {
         let name = format!("Service {namespace}/{}", parent.name);
-        if route.object.key.kind == Kind::UdpRoute {
-            let message = "a UDPRoute cannot be attached to a Service yet; attach it to a Gateway";
-            return Err(Refusal::new("UnsupportedValue", message));
-        }
+        let transport = match route.object.key.kind {
+            Kind::UdpRoute => Protocol::Udp,
+            _ => Protocol::Tcp,
+        };
         let Some(object) = self.object(Kind::Service, namespace, &parent.name) else {
             let message = format!("{name} was not found");
             return Err(Refusal::new("NoMatchingParent", message));
@@ -151,7 +151,7 @@ impl<'s> Gateways<'s> {
         };
         let asks_for_port = parent.port.is_some() || parent.section_name.is_some();
         let port = service.ports.iter().find(|port| {
-            port.protocol == Protocol::Tcp
+            port.protocol == transport
                 && parent.port.is_none_or(|number| number == port.number)
                 && parent
                     .section_name

@@ -1,53 +1,47 @@
 //! BackendTLSPolicies: which holds for a Service, and its status.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use weft_api::{
     Kind, Object, ObjectKey, Resource,
     gateway_api::{BackendTlsPolicy, LocalRef, PolicyTargetRef},
 };
-use weft_model::status::{AncestorStatus, ObjectStatus, Status};
+use weft_model::status::{AncestorStatus, Status};
 
 use super::{
-    CONTROLLER, Gateways, Refusal, Route,
-    status::{Conditions, Survey, gateway_reference, of_object},
+    CONTROLLER, Gateways, Read, Refusal, Route,
+    status::{Conditions, gateway_reference},
+    statuses::LeadingTo,
 };
 
-impl<'s> Gateways<'s> {
-    /// The status of every BackendTLSPolicy.
-    pub(super) fn policies(&self, survey: &Survey<'_>) -> Vec<ObjectStatus> {
-        let policies = self.tls_policies();
-        let status = |(object, policy): (&Arc<Object>, _)| {
-            let status = self.policy_status(object, policy, survey);
-            of_object(object, "BackendTLSPolicy", status)
-        };
-        policies.map(status).collect()
-    }
-
-    pub(super) fn tls_policies(
-        &self,
-    ) -> impl Iterator<Item = (&'s Arc<Object>, &'s BackendTlsPolicy)> {
-        let policies = self.store.objects(Kind::BackendTlsPolicy);
-        policies.filter_map(|object| match &object.resource {
-            Resource::BackendTlsPolicy(policy) => Some((object, &**policy)),
-            _ => None,
-        })
-    }
-
-    fn policy_status(
+impl Gateways<'_> {
+    /// The status of a policy, given which Gateways lead to which Services.
+    pub(super) fn policy_status(
         &self,
         object: &Object,
         policy: &BackendTlsPolicy,
-        survey: &Survey<'_>,
+        leading_to: &LeadingTo,
     ) -> Status {
         let unresolved = self.unresolved(object, policy);
         let refusal = self.policy_refusal(object, policy, &unresolved);
         let unresolved = unresolved.first();
-        let targets = policy.targets.iter().filter_map(|target| {
-            let service = service_key(object, target)?;
-            survey.leading_to.get(&service)
-        });
-        let gateways: std::collections::BTreeSet<&ObjectKey> = targets.flatten().collect();
+        let mut gateways = BTreeSet::new();
+        for target in &policy.targets {
+            let Some(service) = service_key(object, target) else {
+                continue;
+            };
+            // Who leads there counts even where the policy is refused before its target is asked.
+            self.note(|| Read::Object(service.clone()));
+            gateways.extend(
+                leading_to
+                    .get(&service)
+                    .into_iter()
+                    .flat_map(BTreeMap::keys),
+            );
+        }
         let ancestor = |gateway: &ObjectKey| {
             let mut conditions = Conditions::of(object);
             conditions.positive("Accepted", "Accepted", refusal.as_ref());
@@ -120,7 +114,7 @@ impl<'s> Gateways<'s> {
             );
             return Some(Refusal::new("TargetNotFound", message));
         };
-        let service = self.store.object(&key).map(|service| &service.resource);
+        let service = self.keyed(&key).map(|service| &service.resource);
         let Some(Resource::Service(service)) = service else {
             return Some(Refusal::new(
                 "TargetNotFound",
@@ -133,12 +127,15 @@ impl<'s> Gateways<'s> {
             let message = format!("{key} has no port named {section}");
             return Some(Refusal::new("TargetNotFound", message));
         }
-        let older = self.tls_policies().find(|(other, policy)| {
-            other.key.namespace == object.key.namespace
-                && policy.targets.contains(target)
-                && Route::precedence(other, object).is_lt()
+        let namespace = &object.key.namespace;
+        let mut policies = self.objects_in(Kind::BackendTlsPolicy, namespace);
+        let older = policies.find(|other| {
+            let Resource::BackendTlsPolicy(policy) = &other.resource else {
+                return false;
+            };
+            policy.targets.contains(target) && Route::precedence(other, object).is_lt()
         });
-        older.map(|(older, _)| {
+        older.map(|older| {
             let message = format!("{} is older and holds for {key}", older.key);
             Refusal::new("Conflicted", message)
         })

@@ -2,50 +2,48 @@
 
 use weft_api::{
     Kind, Object, Resource,
-    gateway_api::{GROUP, ParentRef},
+    gateway_api::{BackendTlsPolicy, GROUP, ParentRef},
 };
 use weft_model::{Problem, Severity};
 
-use super::{CONTROLLER, Gateways, Refusal, Route, status::RouteVerdict};
+use super::{CONTROLLER, Gateways, Refusal, Route, verdict::RouteVerdict};
 use crate::problems;
 
 impl Gateways<'_> {
-    /// What of Gateways and routes is not accepted, or does not lead anywhere.
-    pub(crate) fn problems(&self) -> Vec<Problem> {
+    /// What of a Gateway is not accepted.
+    pub(super) fn gateway_problems(&self, object: &Object) -> Vec<Problem> {
+        let Some(gateway) = self.owned(object) else {
+            return self.others_class(object).into_iter().collect();
+        };
         let mut found = Vec::new();
-        for object in self.store.objects(Kind::Gateway) {
-            found.extend(self.others_class(object));
+        if let Some(refusal) = self.gateway_refusal(object, gateway)
+            && refusal.reason != "ListenersNotValid"
+        {
+            let path = "spec".to_owned();
+            found.push(problem(object, Severity::Error, path, &refusal));
         }
-        for (object, gateway) in self.gateways() {
-            if let Some(refusal) = self.gateway_refusal(object, gateway)
-                && refusal.reason != "ListenersNotValid"
-            {
-                found.push(problem(
-                    object,
-                    Severity::Error,
-                    "spec".to_owned(),
-                    &refusal,
-                ));
-            }
-            for (index, verdict) in self.listeners(object, gateway).iter().enumerate() {
-                let refusals = [&verdict.refused, &verdict.conflict, &verdict.unresolved];
-                let path = format!("spec.listeners[{index}]");
-                for refusal in refusals.into_iter().flatten() {
-                    found.push(problem(object, Severity::Error, path.clone(), refusal));
-                }
-            }
-        }
-        for verdict in self.survey().routes {
-            self.of_route(&verdict, &mut found);
-        }
-        for (object, policy) in self.tls_policies() {
-            let unresolved = self.unresolved(object, policy);
-            let refusal = self.policy_refusal(object, policy, &unresolved);
-            for refusal in refusal.iter().chain(&unresolved) {
-                found.push(problem(object, Severity::Error, "spec".to_owned(), refusal));
+        for (index, verdict) in self.listeners(object, gateway).iter().enumerate() {
+            let refusals = [&verdict.refused, &verdict.conflict, &verdict.unresolved];
+            let path = format!("spec.listeners[{index}]");
+            for refusal in refusals.into_iter().flatten() {
+                found.push(problem(object, Severity::Error, path.clone(), refusal));
             }
         }
         found
+    }
+
+    /// What of a policy is not accepted.
+    pub(super) fn policy_problems(
+        &self,
+        object: &Object,
+        policy: &BackendTlsPolicy,
+    ) -> Vec<Problem> {
+        let unresolved = self.unresolved(object, policy);
+        let refusal = self.policy_refusal(object, policy, &unresolved);
+        let refusals = refusal.iter().chain(&unresolved);
+        refusals
+            .map(|refusal| problem(object, Severity::Error, "spec".to_owned(), refusal))
+            .collect()
     }
 
     /// A Gateway that is not Weft's business.
@@ -65,14 +63,17 @@ impl Gateways<'_> {
         Some(problem(object, Severity::Info, path, &refusal))
     }
 
-    fn of_route(&self, verdict: &RouteVerdict<'_>, found: &mut Vec<Problem>) {
+    /// What of a route is not accepted, or does not lead anywhere.
+    pub(super) fn route_problems(&self, verdict: &RouteVerdict<'_>) -> Vec<Problem> {
         let route = &verdict.route;
+        let mut found = Vec::new();
         for (index, parent) in route.parents.iter().enumerate() {
             let path = format!("spec.parentRefs[{index}]");
-            match self.parent(route, parent) {
-                Some(Ok(_)) => {}
-                Some(Err(refusal)) => {
-                    found.push(problem(route.object, Severity::Error, path, &refusal));
+            let mut known = verdict.parents.iter();
+            match known.find(|(position, _, _)| *position == index) {
+                Some((_, _, Ok(_))) => {}
+                Some((_, _, Err(refusal))) => {
+                    found.push(problem(route.object, Severity::Error, path, refusal));
                 }
                 None => found.extend(self.strange_parent(route, parent, path)),
             }
@@ -90,6 +91,7 @@ impl Gateways<'_> {
                 refusal,
             ));
         }
+        found
     }
 
     /// A parent that is not there, or that Weft does not know. Those of others' classes are theirs.

@@ -17,6 +17,12 @@ pub(crate) struct BrokenRule {
 }
 
 impl Route<'_> {
+    /// Whether no rule can be done.
+    pub(super) fn is_broken(&self) -> bool {
+        let (broken, count) = self.broken_rules();
+        !broken.is_empty() && broken.len() == count
+    }
+
     /// Rules that cannot be done, and how many there are in all.
     pub(crate) fn broken_rules(&self) -> (Vec<BrokenRule>, usize) {
         match &self.object.resource {

@@ -1,85 +1,48 @@
-//! The `status` of every Gateway API object.
+//! The `status` of one Gateway API object.
 
 mod conditions;
 mod features;
-mod survey;
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use weft_api::{
-    Kind, Object, ObjectKey, Resource, Store,
+    Object, ObjectKey, Resource,
     gateway_api::{GROUP, Gateway, GatewayAddress, ParentRef},
 };
 use weft_model::status::{
     Condition, ListenerStatus, ObjectName, ObjectStatus, ParentReference, ParentStatus,
-    RouteGroupKind, Status,
+    RouteGroupKind, Status, StatusName,
 };
 
-use super::{CONTROLLER, Gateways, ListenerVerdict, Refusal, route::ROUTES};
-use crate::Settings;
+use super::{CONTROLLER, Gateways, ListenerVerdict, Refusal, verdict::RouteVerdict};
 pub(super) use conditions::Conditions;
-pub(super) use survey::{RouteVerdict, Survey};
 
-/// The `status` of every Gateway API object in force that is Weft's business, in ascending kind,
-/// namespace and name. Routes without a parent of Weft's have one without parents.
-///
-/// `Programmed` says that there is something to serve, not that a data plane serves it by now.
-pub fn gateway_status(settings: &Settings, store: &Store) -> Vec<ObjectStatus> {
-    let gateways = Gateways { settings, store };
-    let survey = gateways.survey();
-    let mut found = gateways.classes();
-    found.extend(gateways.gateways().map(|(object, gateway)| {
-        let counts = survey.attached.get(&object.key);
-        of_object(object, "Gateway", gateways.gateway(object, gateway, counts))
-    }));
-    found.extend(survey.routes.iter().map(|verdict| {
-        let object = verdict.route.object;
-        of_object(object, object.key.kind.name(), of_route(verdict))
-    }));
-    found.extend(gateways.policies(&survey));
-    found
+/// How an object is named where its status is written.
+pub(super) fn status_name(key: &ObjectKey) -> StatusName {
+    let namespace = Some(&key.namespace).filter(|namespace| !namespace.is_empty());
+    StatusName {
+        kind: key.kind.name(),
+        metadata: ObjectName {
+            namespace: namespace.cloned(),
+            name: Arc::clone(&key.name),
+        },
+    }
 }
 
-pub(super) fn of_object(object: &Object, kind: &'static str, status: Status) -> ObjectStatus {
-    let namespace = Some(&object.key.namespace).filter(|namespace| !namespace.is_empty());
+/// A status with the object that has it.
+pub(super) fn of_object(key: &ObjectKey, status: Status) -> ObjectStatus {
+    let StatusName { kind, metadata } = status_name(key);
     ObjectStatus {
         api_version: "gateway.networking.k8s.io/v1",
         kind,
-        metadata: ObjectName {
-            namespace: namespace.cloned(),
-            name: Arc::clone(&object.key.name),
-        },
+        metadata,
         status,
     }
 }
 
 impl<'s> Gateways<'s> {
-    fn classes(&self) -> Vec<ObjectStatus> {
-        let status = |object: &Arc<Object>| {
-            let Resource::GatewayClass(class) = &object.resource else {
-                return None;
-            };
-            if *class.controller_name != *CONTROLLER {
-                return None;
-            }
-            let mut conditions = Conditions::of(object);
-            let refusal = class.parameters_ref.as_ref().map(|_| {
-                let message = "parametersRef: this class has no parameters";
-                Refusal::new("InvalidParameters", message)
-            });
-            conditions.positive("Accepted", "Accepted", refusal.as_ref());
-            conditions.positive("SupportedVersion", "SupportedVersion", None);
-            let status = Status::Class {
-                conditions: conditions.into_inner(),
-                supported_features: features::supported(),
-            };
-            Some(of_object(object, "GatewayClass", status))
-        };
-        let classes = self.store.objects(Kind::GatewayClass);
-        classes.filter_map(status).collect()
-    }
-
-    fn gateway(
+    /// The status of a Gateway, given how many routes are attached to each listener.
+    pub(super) fn gateway_status(
         &self,
         object: &'s Object,
         gateway: &Gateway,
@@ -135,17 +98,27 @@ impl<'s> Gateways<'s> {
             .filter(|(_, verdict)| verdict.is_usable())
             .collect()
     }
+}
 
-    /// What came of all routes.
-    pub(super) fn survey(&self) -> Survey<'s> {
-        let mut survey = Survey::default();
-        for kind in ROUTES {
-            for object in self.store.objects(kind) {
-                survey.extend(self.route_verdict(object));
-            }
-        }
-        survey
+/// The status of a GatewayClass, if it is Weft's.
+pub(super) fn of_class(object: &Object) -> Option<Status> {
+    let Resource::GatewayClass(class) = &object.resource else {
+        return None;
+    };
+    if *class.controller_name != *CONTROLLER {
+        return None;
     }
+    let mut conditions = Conditions::of(object);
+    let refusal = class.parameters_ref.as_ref().map(|_| {
+        let message = "parametersRef: this class has no parameters";
+        Refusal::new("InvalidParameters", message)
+    });
+    conditions.positive("Accepted", "Accepted", refusal.as_ref());
+    conditions.positive("SupportedVersion", "SupportedVersion", None);
+    Some(Status::Class {
+        conditions: conditions.into_inner(),
+        supported_features: features::supported(),
+    })
 }
 
 fn supported_kinds(verdict: &ListenerVerdict) -> Vec<RouteGroupKind> {
@@ -231,9 +204,10 @@ fn listener_conditions(
     conditions.into_inner()
 }
 
-fn of_route(verdict: &RouteVerdict<'_>) -> Status {
+/// The status of a route.
+pub(super) fn of_route(verdict: &RouteVerdict<'_>) -> Status {
     let object = verdict.route.object;
-    let parents = verdict.parents.iter().map(|(parent, outcome)| {
+    let parents = verdict.parents.iter().map(|(_, parent, outcome)| {
         let mut conditions = Conditions::of(object);
         let refusal = outcome.as_ref().err().or(verdict.refusal.as_ref());
         conditions.positive("Accepted", "Accepted", refusal);

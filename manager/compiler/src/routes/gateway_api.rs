@@ -9,15 +9,16 @@ use weft_api::{
     Object, Resource,
     gateway_api::{
         Backend, BackendRef, Filter, GrpcRoute, GrpcRouteMatch, HttpRoute as WrittenRoute,
-        HttpRouteMatch, HttpRouteRule, MatchType, NamedMatch, PathMatchType, StreamRouteRule,
+        HttpRouteMatch, HttpRouteRule, MatchType, NamedMatch, PathMatchType, Persistence,
+        SessionPersistence, StreamRouteRule,
     },
 };
 use weft_model::{
     Origin,
     route::{
         Destination, Dialect, GatewayName, HeaderEdits, HeaderMatch, HostPattern, HostTable,
-        HttpAction, HttpMatch, HttpRoute, HttpRule, PathMatch, Retries, StreamMatch, StreamRoute,
-        StringMatch, Target, Visibility,
+        HttpAction, HttpMatch, HttpRoute, HttpRule, PathMatch, Retries, Session, SessionCarrier,
+        StreamMatch, StreamRoute, StringMatch, Target, Visibility,
     },
 };
 
@@ -116,6 +117,7 @@ pub(super) fn table(sources: &Sources<'_>, mut routes: Vec<Route<'_>>) -> HostTa
         http: Vec::new(),
         tls: Vec::new(),
         tcp: Vec::new(),
+        udp: Vec::new(),
     };
     for (position, route) in routes.iter().enumerate() {
         let compiling = Compiling {
@@ -134,6 +136,11 @@ pub(super) fn table(sources: &Sources<'_>, mut routes: Vec<Route<'_>>) -> HostTa
             Resource::TcpRoute(written) => {
                 table
                     .tcp
+                    .extend(compiling.stream(&written.rules, Vec::new()));
+            }
+            Resource::UdpRoute(written) => {
+                table
+                    .udp
                     .extend(compiling.stream(&written.rules, Vec::new()));
             }
             _ => {}
@@ -155,6 +162,7 @@ impl Compiling<'_, '_> {
     fn http(&self, position: usize, written: &WrittenRoute, ranked: &mut Vec<Ranked>) {
         for (index, rule) in written.rules.iter().enumerate() {
             let action = self.rule(index, rule.name.as_ref(), &rule.filters, &rule.backends);
+            let action = with_session(action, rule.session_persistence.as_ref());
             let action = Arc::new(with_limits(action, rule));
             for (at, matching) in rule.matches.iter().enumerate() {
                 let (kind, length, path) = http_path(matching);
@@ -179,6 +187,7 @@ impl Compiling<'_, '_> {
     fn grpc(&self, position: usize, written: &GrpcRoute, ranked: &mut Vec<Ranked>) {
         for (index, rule) in written.rules.iter().enumerate() {
             let action = self.rule(index, rule.name.as_ref(), &rule.filters, &rule.backends);
+            let action = with_session(action, rule.session_persistence.as_ref());
             let action = Arc::new(action);
             if rule.matches.is_empty() {
                 let place = (position, index, 0);
@@ -223,6 +232,7 @@ impl Compiling<'_, '_> {
             fault: None,
             mirrors: filters.mirrors,
             cors: filters.cors,
+            session: None,
         }
     }
 
@@ -322,7 +332,8 @@ fn http_path(matching: &HttpRouteMatch) -> (u8, usize, PathMatch) {
     }
 }
 
-/// Service and method as a path; a longer service goes before a longer method.
+/// Service and method as a path. The longer service goes first, then the longer method, whatever
+/// their kind; what asks for neither goes last.
 fn grpc_path(matching: &GrpcRouteMatch) -> (u8, (usize, usize), Option<PathMatch>) {
     let Some(method) = &matching.method else {
         return (2, (0, 0), None);
@@ -349,12 +360,7 @@ fn grpc_path(matching: &GrpcRouteMatch) -> (u8, (usize, usize), Option<PathMatch
             PathMatch::Regex(format!("/(?:{service})/(?:{name})").into())
         }
     };
-    let kind = match (&path, is_regex) {
-        (PathMatch::Exact { .. }, _) => 0,
-        (_, true) => 1,
-        (..) => 2,
-    };
-    (kind, length, Some(path))
+    (0, length, Some(path))
 }
 
 /// Of names that differ only in case, where case does not count, the first is in force.
@@ -376,6 +382,26 @@ fn named(written: &[NamedMatch], ignore_case: bool) -> Vec<(Arc<str>, HeaderMatc
         found.push((name, HeaderMatch::Value(value)));
     }
     found
+}
+
+/// A rule with what keeps its sessions together.
+fn with_session(rule: HttpRule, written: Option<&SessionPersistence>) -> HttpRule {
+    let session = written.map(|written| Session {
+        carrier: match &written.by {
+            Persistence::Header(name) => SessionCarrier::Header(Arc::clone(name)),
+            Persistence::Cookie {
+                name,
+                path,
+                is_permanent,
+            } => SessionCarrier::Cookie {
+                name: name.clone(),
+                path: Arc::clone(path),
+                is_permanent: *is_permanent,
+            },
+        },
+        absolute_timeout: written.absolute_timeout,
+    });
+    HttpRule { session, ..rule }
 }
 
 /// A rule with its timeouts and retries.

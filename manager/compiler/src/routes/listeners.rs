@@ -20,7 +20,10 @@ use super::{
     virtual_service::{self, Named, View},
 };
 use crate::{
-    gateways::{Parent, Route},
+    gateways::{
+        Attachment, Parent, Route,
+        rivals::{self, Claim},
+    },
     problems,
 };
 
@@ -62,13 +65,14 @@ fn attached(
     // For each listener, the routes at each host.
     let mut at: Vec<BTreeMap<HostPattern, Vec<Route<'_>>>> =
         vec![BTreeMap::new(); gateway.listeners.len()];
+    let mut taken: Vec<(Route<'_>, usize, Vec<Attachment>)> = Vec::new();
     for key in routes {
         let route = sources
             .store
             .object(key)
             .and_then(|object| Route::of(object));
         let Some(route) = route else { continue };
-        for parent in route.parents {
+        for (position, parent) in route.parents.iter().enumerate() {
             let Some(Ok(Parent::Gateway {
                 gateway,
                 attachments,
@@ -76,18 +80,27 @@ fn attached(
             else {
                 continue;
             };
-            if gateway.key != object.key {
-                continue;
+            if gateway.key == object.key {
+                taken.push((route, position, attachments));
             }
-            for attachment in attachments {
-                for host in attachment.hosts {
-                    let bound = at[attachment.listener].entry(host).or_default();
-                    if bound
-                        .iter()
-                        .all(|other| other.object.key != route.object.key)
-                    {
-                        bound.push(route);
-                    }
+        }
+    }
+    let claims = taken.iter().map(|(route, parent, attachments)| Claim {
+        route: route.object,
+        parent: *parent,
+        attachments,
+    });
+    let lost = rivals::losers(claims.collect());
+    for (route, parent, attachments) in taken {
+        if lost.contains_key(&(route.object.key.clone(), parent)) {
+            continue;
+        }
+        for attachment in attachments {
+            for host in attachment.hosts {
+                let bound = at[attachment.listener].entry(host).or_default();
+                let is_new = |other: &Route<'_>| other.object.key != route.object.key;
+                if bound.iter().all(is_new) {
+                    bound.push(route);
                 }
             }
         }
@@ -164,6 +177,7 @@ impl<'s> Rules<'s> {
                 http: virtual_service::http(sources, named, view),
                 tls,
                 tcp,
+                udp: Vec::new(),
             },
             hosts: hosts
                 .map(|host| virtual_service::pattern(sources.settings, namespace, host))
@@ -267,6 +281,7 @@ fn merge(tables: &[&HostTable]) -> HostTable {
         http: narrow.into_iter().chain(catch_all).cloned().collect(),
         tls: each().flat_map(|table| table.tls.clone()).collect(),
         tcp: each().flat_map(|table| table.tcp.clone()).collect(),
+        udp: Vec::new(),
     }
 }
 
@@ -284,6 +299,8 @@ fn takes_all(route: &HttpRoute) -> bool {
         && matching.authority.is_none()
         && matching.headers.is_empty()
         && matching.without_headers.is_empty()
+        && matching.claims.is_empty()
+        && matching.without_claims.is_empty()
         && matching.query.is_empty()
         && matching.port.is_none()
         && matching.source == Source::default()

@@ -42,6 +42,7 @@ pub(super) fn tables(
             http: virtual_service::http(sources, named, View::Mesh),
             tls,
             tcp,
+            udp: Vec::new(),
         };
         tables.push(Arc::new(table));
     }
@@ -87,9 +88,10 @@ fn bound(
             else {
                 continue;
             };
-            let name = gateways
+            let of_service = &service.key;
+            let name = sources
                 .settings
-                .service_name(&service.key.namespace, &service.key.name);
+                .service_name(&of_service.namespace, &of_service.name);
             if !matches!(host, HostPattern::Exact(host) if *host == name.hostname) {
                 continue;
             }

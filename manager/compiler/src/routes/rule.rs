@@ -69,6 +69,7 @@ pub(super) fn http(sources: &Sources<'_>, source: &WrittenRule) -> HttpRule {
         fault,
         mirrors: mirrors(sources, source),
         cors: rule.cors_policy.as_ref().map(cors),
+        session: None,
     }
 }
 

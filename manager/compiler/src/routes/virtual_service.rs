@@ -13,8 +13,8 @@ use weft_api::{
 use weft_model::{
     Origin, Problem, Severity,
     route::{
-        Destination, GatewayName, HeaderEdits, HeaderMatch, HostPattern, HttpMatch, HttpRoute,
-        PathMatch, Source, StreamMatch, StreamRoute, StringMatch, Visibility,
+        ClaimPath, Destination, GatewayName, HeaderEdits, HeaderMatch, HostPattern, HttpMatch,
+        HttpRoute, PathMatch, Source, StreamMatch, StreamRoute, StringMatch, Visibility,
     },
 };
 
@@ -180,10 +180,14 @@ fn http_match(written: &WrittenHttpMatch) -> HttpMatch {
     let is_header = |(name, _): &(Arc<str>, HeaderMatch)| {
         !matches!(&**name, "uri" | "scheme" | "method" | "authority")
     };
-    let headers = |written| {
-        fields(written, true)
-            .into_iter()
-            .filter(is_header)
+    let headers = |written: &std::collections::BTreeMap<_, _>| {
+        let all = fields(written, true).into_iter().filter(is_header);
+        all.filter(|(name, _)| claim(name).is_none()).collect()
+    };
+    // Names of claims keep their case.
+    let claims = |written: &std::collections::BTreeMap<_, _>| {
+        let all = fields(written, false).into_iter();
+        all.filter_map(|(name, matching)| Some((claim(&name)?, matching)))
             .collect()
     };
     HttpMatch {
@@ -197,10 +201,33 @@ fn http_match(written: &WrittenHttpMatch) -> HttpMatch {
         authority: text(&written.authority),
         headers: headers(&written.headers),
         without_headers: headers(&written.without_headers),
+        claims: claims(&written.headers),
+        without_claims: claims(&written.without_headers),
         query: fields(&written.query_params, false),
         port: port(written.port),
         source: source(&written.source_namespace, &written.source_labels),
     }
+}
+
+/// The claim that a header name of Istio's form means: `@request.auth.claims.A.B`, or
+/// `@request.auth.claims[A][B]` where names have dots.
+fn claim(name: &str) -> Option<ClaimPath> {
+    const PREFIX: &str = "@request.auth.claims";
+    let start = name.get(..PREFIX.len())?;
+    if !start.eq_ignore_ascii_case(PREFIX) {
+        return None;
+    }
+    let rest = &name[PREFIX.len()..];
+    let bracketed = rest
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    let steps: Vec<&str> = match (bracketed, rest.strip_prefix('.')) {
+        (Some(inner), _) => inner.split("][").collect(),
+        (None, Some(dotted)) => dotted.split('.').collect(),
+        (None, None) => return None,
+    };
+    let is_whole = steps.iter().all(|step| !step.is_empty());
+    is_whole.then(|| steps.into_iter().map(Arc::from).collect())
 }
 
 fn path(written: &WrittenMatch, ignore_case: bool) -> Option<PathMatch> {

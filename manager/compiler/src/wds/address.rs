@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc};
 use serde_json::{Map, Value, json};
 use weft_api::{
     Distribution, EntryEndpoint, Kind, Labels, Object, ObjectKey, Phase, Pod, PolicyScope,
-    Resource, Service, ServiceEntry, ServiceType, Store, TargetPort, TrafficPolicy,
+    Resolution, Resource, Service, ServiceEntry, ServiceType, Store, TargetPort, TrafficPolicy,
 };
 
 use super::{ADDRESS, Fields, Message, address_bytes, peers};
@@ -59,7 +59,12 @@ fn of_service(settings: &Settings, object: &Object, service: &Service) -> Messag
     {
         fields.0.remove("ipFamilies");
     }
-    if let Some(balancing) = balancing(service) {
+    let mut balancing = balancing(service);
+    if service.publishes_not_ready {
+        let balancing = balancing.get_or_insert_with(|| json!({}));
+        balancing["healthPolicy"] = "ALLOW_ALL".into();
+    }
+    if let Some(balancing) = balancing {
         fields.set("loadBalancing", balancing);
     }
     let hostname = &settings.service_name(namespace, name).hostname;
@@ -81,6 +86,11 @@ fn of_entry(object: &Object, entry: &ServiceEntry, host: &str) -> Message {
         .iter()
         .map(|port| ports(port.number, port.target));
     fields.list("ports", ports.collect());
+    if entry.resolution == Resolution::None {
+        // Whoever was dialled is reached, well or not.
+        let passing = json!({ "healthPolicy": "ALLOW_ALL", "mode": "PASSTHROUGH" });
+        fields.set("loadBalancing", passing);
+    }
     service_message(fields, object, host)
 }
 
@@ -123,8 +133,12 @@ fn balancing(service: &Service) -> Option<Value> {
     if service.internal_policy == TrafficPolicy::Local {
         return Some(json!({ "mode": "STRICT", "routingPreference": ["NODE"] }));
     }
+    nearest(service.distribution?)
+}
+
+fn nearest(distribution: Distribution) -> Option<Value> {
     let near = ["NETWORK", "REGION", "ZONE", "SUBZONE"];
-    match service.distribution? {
+    match distribution {
         Distribution::Any => None,
         Distribution::PreferSameZone => {
             Some(json!({ "mode": "FAILOVER", "routingPreference": near }))
@@ -157,7 +171,7 @@ pub(super) fn workloads(store: &Store, settings: &Settings) -> Vec<Message> {
 
 fn of_pod(store: &Store, settings: &Settings, object: &Object, pod: &Pod) -> Option<Message> {
     let is_alive = matches!(pod.phase, Phase::Running | Phase::Pending);
-    if !is_alive || pod.is_host_network || pod.addresses.is_empty() {
+    if !is_alive || pod.addresses.is_empty() {
         return None;
     }
     let (namespace, name) = (&object.key.namespace, &object.key.name);
@@ -169,18 +183,27 @@ fn of_pod(store: &Store, settings: &Settings, object: &Object, pod: &Pod) -> Opt
     );
     fields.text("serviceAccount", &pod.service_account);
     fields.text("node", pod.node.as_deref().unwrap_or(""));
-    let (workload_name, workload_type) = name_and_type(object, pod);
-    if workload_type != "DEPLOYMENT" {
-        fields.set("workloadType", workload_type);
+    let workload_name = workloads::owner_name(object, pod);
+    // As istiod has it now: the type is no longer told apart.
+    fields.set("workloadType", "POD");
+    if pod.is_host_network {
+        fields.set("networkMode", "HOST_NETWORK");
     }
-    if !pod.is_ready {
+    if !pod.is_ready || pod.is_terminating {
         fields.set("status", "UNHEALTHY");
     }
     if let Some(node) = &pod.node {
         locality(&mut fields, store, node);
     }
-    if pod.is_redirected || is_ambient(store, namespace, &object.labels) {
+    let is_ambient = is_ambient(store, namespace, &object.labels) && !pod.is_host_network;
+    if pod.capture.is_redirected || is_ambient {
         fields.set("tunnelProtocol", "HBONE");
+    }
+    // What speaks HBONE itself says so by this label, a list.
+    let tunnels = object.labels.value("networking.istio.io/tunnel");
+    if tunnels.is_some_and(|list| list.split(',').any(|tunnel| tunnel == "http")) {
+        fields.set("tunnelProtocol", "HBONE");
+        fields.set("nativeTunnel", true);
     }
     fields.0.extend([(
         "services".to_owned(),
@@ -358,21 +381,6 @@ fn pod_services(store: &Store, settings: &Settings, object: &Object, pod: &Pod) 
         services.insert(format!("{namespace}/{hostname}"), fields.done());
     }
     Value::Object(services)
-}
-
-fn name_and_type(object: &Object, pod: &Pod) -> (Arc<str>, &'static str) {
-    let owner = workloads::owner_name(object, pod);
-    match pod.owner.as_ref().map(|controller| &*controller.kind) {
-        Some("ReplicaSet") => (owner, "DEPLOYMENT"),
-        Some("Job") => {
-            let is_own = pod
-                .owner
-                .as_ref()
-                .is_some_and(|controller| controller.name == owner);
-            (owner, if is_own { "JOB" } else { "CRONJOB" })
-        }
-        _ => (Arc::clone(&object.key.name), "POD"),
-    }
 }
 
 fn locality(fields: &mut Fields, store: &Store, node: &Arc<str>) {

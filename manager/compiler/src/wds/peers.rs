@@ -1,4 +1,9 @@
 //! `PeerAuthentication` as istiod converts it for ztunnel: DENY policies on whoever has no identity.
+//!
+//! Different on purpose: below a STRICT mesh, istiod names a converted policy that it does not send
+//! when the workload is PERMISSIVE with a STRICT port and its namespace says nothing, or when the
+//! namespace has a policy that is UNSET and the workload opens a port. Here it is sent, so that what
+//! is named is there.
 
 use std::sync::Arc;
 
@@ -65,7 +70,10 @@ pub(super) fn of_workload(
             let mut modes = policy.ports.values().flatten();
             modes.any(|mode| wanted.contains(mode))
         };
-        let is_mixed = if is_strict {
+        let is_mixed = if is_strict && policy.mode.is_none() {
+            // As istiod has it: below what is inherited, DISABLE alone opens no port.
+            has(&[MtlsMode::Permissive])
+        } else if is_strict {
             has(&[MtlsMode::Permissive, MtlsMode::Disable])
         } else {
             has(&[MtlsMode::Strict])

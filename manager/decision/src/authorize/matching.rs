@@ -46,10 +46,10 @@ pub(super) struct Seen<'a> {
 
 /// Who a principal is, as far as it follows Istio's form.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Identity<'a> {
-    trust_domain: &'a str,
-    namespace: &'a str,
-    account: &'a str,
+pub(super) struct Identity<'a> {
+    pub(super) trust_domain: &'a str,
+    pub(super) namespace: &'a str,
+    pub(super) account: &'a str,
 }
 
 impl<'a> Identity<'a> {
@@ -138,7 +138,7 @@ impl Seen<'_> {
         need(operation.paths.fits(fits), "paths")
     }
 
-    fn condition(&self, condition: &Condition) -> bool {
+    pub(super) fn condition(&self, condition: &Condition) -> bool {
         let Attributes {
             source,
             remote,
@@ -181,28 +181,34 @@ impl Seen<'_> {
         }
     }
 
-    fn identity<'s>(&'s self, part: fn(Identity<'s>) -> &'s str) -> Option<&'s str> {
+    pub(super) fn identity<'s>(&'s self, part: fn(Identity<'s>) -> &'s str) -> Option<&'s str> {
         Identity::parse(self.attributes.principal?).map(part)
     }
 
     fn account(&self, wanted: &OneOf<ServiceAccount>) -> bool {
+        wanted.fits(|wanted| self.is_account(wanted))
+    }
+
+    pub(super) fn is_account(&self, wanted: &ServiceAccount) -> bool {
         let identity = self.attributes.principal.and_then(Identity::parse);
-        wanted.fits(|wanted| {
-            identity.is_some_and(|identity| {
-                *wanted.namespace == *identity.namespace && *wanted.name == *identity.account
-            })
+        identity.is_some_and(|identity| {
+            *wanted.namespace == *identity.namespace && *wanted.name == *identity.account
         })
     }
 
     fn request_principal(&self, wanted: &OneOf<RequestPrincipal>) -> bool {
+        wanted.fits(|wanted| self.is_request_principal(wanted))
+    }
+
+    pub(super) fn is_request_principal(&self, wanted: &RequestPrincipal) -> bool {
         let claims = self.http.and_then(|http| http.claims);
         let claim = |name| claims.and_then(|claims| claims.get(name)?.as_str());
-        wanted.fits(|wanted| match (claim("iss"), claim("sub")) {
+        match (claim("iss"), claim("sub")) {
             (Some(issuer), Some(subject)) => {
                 wanted.issuer.fits(issuer) && wanted.subject.fits(subject)
             }
             _ => false,
-        })
+        }
     }
 }
 
@@ -228,7 +234,7 @@ fn text(wanted: &OneOf<TextMatch>, found: Option<&str>) -> bool {
 }
 
 /// A header's values, joined as Envoy does; names with a colon are parts of the request line.
-fn header<'a>(http: &HttpAttributes<'a>, name: &str) -> Option<Cow<'a, str>> {
+pub(super) fn header<'a>(http: &HttpAttributes<'a>, name: &str) -> Option<Cow<'a, str>> {
     match name {
         ":method" => return Some(http.method.into()),
         ":path" => return Some(http.path.into()),
@@ -246,18 +252,27 @@ fn header<'a>(http: &HttpAttributes<'a>, name: &str) -> Option<Cow<'a, str>> {
     Some(joined)
 }
 
-/// A claim is a text, or a list of which one must fit.
 fn claim(wanted: &OneOf<TextMatch>, claims: Option<&Value>, path: &[impl AsRef<str>]) -> bool {
-    let mut found = claims;
-    for step in path {
-        found = found.and_then(|claim| claim.get(step.as_ref()));
-    }
-    wanted.fits(|wanted| match found {
+    let found = claim_at(claims, path);
+    wanted.fits(|wanted| claim_fits(wanted, found))
+}
+
+pub(super) fn claim_at<'c>(
+    claims: Option<&'c Value>,
+    path: &[impl AsRef<str>],
+) -> Option<&'c Value> {
+    let steps = path.iter();
+    steps.fold(claims, |found, step| found?.get(step.as_ref()))
+}
+
+/// A claim is a text, or a list of which one must fit.
+pub(super) fn claim_fits(wanted: &TextMatch, found: Option<&Value>) -> bool {
+    match found {
         Some(Value::String(text)) => wanted.fits(text),
-        Some(Value::Array(items)) => items
-            .iter()
-            .filter_map(Value::as_str)
-            .any(|text| wanted.fits(text)),
+        Some(Value::Array(items)) => {
+            let mut texts = items.iter().filter_map(Value::as_str);
+            texts.any(|text| wanted.fits(text))
+        }
         _ => false,
-    })
+    }
 }

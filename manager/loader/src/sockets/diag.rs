@@ -8,6 +8,7 @@
 use std::{
     collections::BTreeSet,
     io,
+    net::{IpAddr, SocketAddr},
     os::fd::{AsRawFd, FromRawFd, OwnedFd},
 };
 
@@ -23,6 +24,20 @@ const ANSWER_SOCKET_ID: usize = 4;
 /// Where `inet_diag_sockid` has its cookie: two words, the low one first.
 const COOKIE: usize = 40;
 
+/// Where `inet_diag_sockid` has one end, in network order.
+struct EndAt {
+    port: usize,
+    address: usize,
+}
+const LOCAL: EndAt = EndAt {
+    port: 0,
+    address: 4,
+};
+const REMOTE: EndAt = EndAt {
+    port: 2,
+    address: 20,
+};
+
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const SOCK_DESTROY: u16 = 21;
 const NLMSG_ERROR: u16 = 2;
@@ -34,6 +49,11 @@ const NLM_F_DUMP: u16 = 0x300;
 /// TCP states by bit: all but TIME_WAIT (6) and LISTEN (10), as in include/net/tcp_states.h.
 const TCP_STATES: u32 = !(1 << 6 | 1 << 10);
 const ALL_STATES: u32 = !0;
+/// ESTABLISHED, SYN_RECV, FIN_WAIT1, FIN_WAIT2, CLOSE_WAIT, LAST_ACK, CLOSING.
+const CONNECTED_STATES: u32 = 1 << 1 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 8 | 1 << 9 | 1 << 11;
+
+/// LISTEN.
+const LISTEN: u32 = 1 << 10;
 
 /// `SO_NETNS_COOKIE` of include/uapi/asm-generic/socket.h.
 const SO_NETNS_COOKIE: i32 = 71;
@@ -56,7 +76,9 @@ pub(super) fn destroy(
     let mut destroyed = 0;
     for family in [libc::AF_INET, libc::AF_INET6] {
         let family = u8::try_from(family).expect("address families are small");
-        for id in list(netlink, family, protocol, cookies)? {
+        let states = states(protocol);
+        let wanted = |id: &SocketIdBytes| cookies.contains(&cookie(id));
+        for id in list(netlink, family, protocol, states, wanted)? {
             netlink.send(&message(
                 SOCK_DESTROY,
                 NLM_F_ACK,
@@ -98,18 +120,69 @@ pub(super) fn probe(netlink: &Netlink, protocol: u8) -> Result<(), Error> {
     }
 }
 
-/// The ids of those sockets of one family whose cookies are asked for.
+/// The states of sockets that are looked for.
+fn states(protocol: u8) -> u32 {
+    if protocol == Protocol::TCP {
+        TCP_STATES
+    } else {
+        ALL_STATES
+    }
+}
+
+/// A TCP connection as the kernel lists it.
+pub(super) struct TcpConnection {
+    pub(super) cookie: u64,
+    pub(super) local: SocketAddr,
+    pub(super) remote: SocketAddr,
+}
+
+/// All TCP connections of the namespace.
+pub(super) fn connections(netlink: &Netlink) -> Result<Vec<TcpConnection>, Error> {
+    let mut found = Vec::new();
+    for family in [libc::AF_INET, libc::AF_INET6] {
+        let number = u8::try_from(family).expect("address families are small");
+        let ids = list(netlink, number, Protocol::TCP, CONNECTED_STATES, |_| true)?;
+        found.extend(ids.iter().map(|id| TcpConnection {
+            cookie: cookie(id),
+            local: end(id, family, LOCAL),
+            remote: end(id, family, REMOTE),
+        }));
+    }
+    Ok(found)
+}
+
+/// Ports that are listened on in the namespace.
+pub(super) fn listening(netlink: &Netlink) -> Result<BTreeSet<u16>, Error> {
+    let mut ports = BTreeSet::new();
+    for family in [libc::AF_INET, libc::AF_INET6] {
+        let number = u8::try_from(family).expect("address families are small");
+        let ids = list(netlink, number, Protocol::TCP, LISTEN, |_| true)?;
+        ports.extend(ids.iter().map(|id| end(id, family, LOCAL).port()));
+    }
+    Ok(ports)
+}
+
+/// One end of a connection.
+fn end(id: &SocketIdBytes, family: i32, at: EndAt) -> SocketAddr {
+    let port = id[at.port..].first_chunk().expect("two bytes");
+    let address: IpAddr = if family == libc::AF_INET {
+        let octets: [u8; 4] = *id[at.address..].first_chunk().expect("four bytes");
+        octets.into()
+    } else {
+        let octets: [u8; 16] = *id[at.address..].first_chunk().expect("sixteen bytes");
+        octets.into()
+    };
+    SocketAddr::new(address.to_canonical(), u16::from_be_bytes(*port))
+}
+
+/// The ids of those sockets of one family that are asked for.
 fn list(
     netlink: &Netlink,
     family: u8,
     protocol: u8,
-    cookies: &BTreeSet<u64>,
+    states: u32,
+    wanted: impl Fn(&SocketIdBytes) -> bool,
 ) -> Result<Vec<SocketIdBytes>, Error> {
-    let states = if protocol == Protocol::TCP {
-        TCP_STATES
-    } else {
-        ALL_STATES
-    };
     let mut any = [0; SOCKET_ID];
     any[COOKIE..].fill(0xff); // INET_DIAG_NOCOOKIE
     netlink.send(&message(
@@ -126,7 +199,7 @@ fn list(
         let count = netlink.receive(&mut buffer)?;
         for message in messages(&buffer[..count]) {
             match message? {
-                Message::Socket(id) if cookies.contains(&cookie(&id)) => ids.push(id),
+                Message::Socket(id) if wanted(&id) => ids.push(id),
                 Message::Socket(_) => {}
                 Message::Error(error) => return Err(refused("list sockets", error)),
                 Message::Done => return Ok(ids),

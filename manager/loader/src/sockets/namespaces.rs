@@ -8,7 +8,10 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::{self, File},
-    os::{fd::AsFd, unix::fs::MetadataExt},
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::fs::MetadataExt,
+    },
     path::{Path, PathBuf},
     thread,
 };
@@ -91,14 +94,18 @@ fn enter(path: &Path) -> Result<Option<Netlink>, Error> {
     let Ok(namespace) = File::open(path) else {
         return Ok(None);
     };
+    enter_namespace(namespace.as_fd(), path).map(Some)
+}
+
+/// As [`enter`]; `path` is for messages.
+pub(super) fn enter_namespace(namespace: BorrowedFd<'_>, path: &Path) -> Result<Netlink, Error> {
     let open = || {
-        move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
+        move_into_link_name_space(namespace, Some(LinkNameSpaceType::Network))
             .map_err(|error| Error::file("enter namespace", path)(error.into()))?;
         Netlink::open()
     };
-    let opened = thread::scope(|scope| scope.spawn(open).join());
-    match opened {
-        Ok(netlink) => netlink.map(Some),
+    match thread::scope(|scope| scope.spawn(open).join()) {
+        Ok(netlink) => netlink,
         Err(panic) => std::panic::resume_unwind(panic),
     }
 }

@@ -47,12 +47,7 @@ pub(crate) fn create_on_cgroup(
     cgroup: BorrowedFd<'_>,
     attach_type: u32,
 ) -> io::Result<OwnedFd> {
-    create(Create {
-        prog_fd: raw(program),
-        target: raw(cgroup),
-        attach_type,
-        ..Create::default()
-    })
+    create_on(program, cgroup, attach_type)
 }
 
 /// Attaches `program` to an interface of the current namespace, after those already there.
@@ -67,6 +62,15 @@ pub(crate) fn create_on_interface(
         attach_type,
         ..Create::default()
     })
+}
+
+/// Attaches `program` in a network namespace.
+pub(crate) fn create_on_namespace(
+    program: BorrowedFd<'_>,
+    namespace: BorrowedFd<'_>,
+    attach_type: u32,
+) -> io::Result<OwnedFd> {
+    create_on(program, namespace, attach_type)
 }
 
 /// Replaces the program of a link, atomically.
@@ -100,6 +104,19 @@ pub(crate) fn iterate_map(program: BorrowedFd<'_>, map: BorrowedFd<'_>) -> io::R
     Ok(File::from(fd))
 }
 
+fn create_on(
+    program: BorrowedFd<'_>,
+    target: BorrowedFd<'_>,
+    attach_type: u32,
+) -> io::Result<OwnedFd> {
+    create(Create {
+        prog_fd: raw(program),
+        target: raw(target),
+        attach_type,
+        ..Create::default()
+    })
+}
+
 fn create(attributes: Create) -> io::Result<OwnedFd> {
     let mut attributes = attributes;
     // SAFETY: the one address is null, or that of an array that lives in the caller.
@@ -120,6 +137,7 @@ pub(crate) struct LinkInfo {
 
 impl LinkInfo {
     const CGROUP: u32 = 3;
+    const NETNS: u32 = 5;
     const TCX: u32 = 11;
 
     /// The cgroup the link is attached to; 0 once that is removed, `None` for other links.
@@ -137,6 +155,12 @@ impl LinkInfo {
     /// The interface the link is attached to; 0 once that is removed, `None` for other links.
     pub(crate) fn interface(&self) -> Option<u32> {
         (self.kind == Self::TCX).then_some(self.target[0])
+    }
+
+    /// The inode of the network namespace the link is in; 0 once that is gone, `None` for other
+    /// links.
+    pub(crate) fn namespace(&self) -> Option<u32> {
+        (self.kind == Self::NETNS).then_some(self.target[0])
     }
 }
 

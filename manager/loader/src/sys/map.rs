@@ -64,6 +64,25 @@ pub(crate) unsafe fn lookup<K: Pod, V: Pod>(
     found(unsafe { bpf(command::MAP_LOOKUP_ELEM, &mut element) })
 }
 
+/// Removes one element and copies its value into `value`; false when there was none.
+///
+/// # Safety
+/// `K` and `V` have the sizes of the map's key and value.
+pub(crate) unsafe fn take<K: Pod, V: Pod>(
+    map: BorrowedFd<'_>,
+    key: &K,
+    value: &mut V,
+) -> io::Result<bool> {
+    let mut element = Element {
+        map_fd: raw(map),
+        key: address(slice::from_ref(key)),
+        value: address_mut(slice::from_mut(value)),
+        ..Element::default()
+    };
+    // SAFETY: both addresses are those of live values with the sizes the caller promised.
+    found(unsafe { bpf(command::MAP_LOOKUP_AND_DELETE_ELEM, &mut element) })
+}
+
 /// Inserts or replaces one element.
 ///
 /// # Safety

@@ -234,7 +234,9 @@ impl Planner {
         let local = self.node.runs(endpoint) || self.node.addresses.contains(&endpoint.address);
         let local = if local { Backend::LOCAL } else { 0 };
         let draining = if chosen { 0 } else { Backend::DRAINING };
-        local | draining
+        let reach = self.reach.get(&endpoint.address);
+        let reach = reach.map_or(0, |reach| reach.flags(endpoint.port));
+        local | draining | reach
     }
 
     fn next_generation(&mut self) -> u32 {

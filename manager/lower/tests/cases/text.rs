@@ -9,6 +9,11 @@ use std::{
 use weft_abi::{Address, Backend, Protocol, Scope, Service, ServiceKey, Slot};
 use weft_lower::{MapOp, Plan, Registry};
 
+#[path = "mesh.rs"]
+mod mesh;
+
+pub(crate) use mesh::render_mesh;
+
 /// Slot lists longer than this are summed up.
 const LONG: usize = 32;
 
@@ -33,6 +38,7 @@ impl Maps {
                 MapOp::DeleteService(..) | MapOp::DeleteWorkload(..) => {
                     panic!("nothing to delete in empty maps: {op:?}")
                 }
+                other => panic!("not of this planner: {other:?}"),
             }
         }
         maps
@@ -142,10 +148,14 @@ fn backend(backend: &Backend, registry: &Registry) -> String {
     let address = SocketAddr::new(backend.address.into(), backend.port);
     let local = backend.flags & Backend::LOCAL != 0;
     let draining = backend.flags & Backend::DRAINING != 0;
+    let hbone = backend.flags & Backend::HBONE != 0;
+    let enrolled = backend.flags & Backend::ENROLLED != 0;
     format!(
-        "{address}{}{} {}",
+        "{address}{}{}{}{} {}",
         if local { " local" } else { "" },
         if draining { " draining" } else { "" },
+        if hbone { " hbone" } else { "" },
+        if enrolled { " enrolled" } else { "" },
         workload(backend.workload, registry)
     )
 }

@@ -51,6 +51,7 @@ fn kinds(plan: &Plan) -> Vec<&'static str> {
         MapOp::DeleteService(..) => "delete",
         MapOp::PutWorkload(..) => "workload",
         MapOp::DeleteWorkload(..) => "delete workload",
+        other => panic!("not of this planner: {other:?}"),
     };
     plan.ops.iter().map(kind).collect()
 }

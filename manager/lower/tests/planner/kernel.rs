@@ -58,6 +58,7 @@ impl Kernel {
                 assert!(self.workloads.len() <= capacity.workloads as usize);
             }
             MapOp::DeleteWorkload(address) => assert!(self.workloads.remove(address).is_some()),
+            other => panic!("not of this planner: {other:?}"),
         }
     }
 

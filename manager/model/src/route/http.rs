@@ -32,6 +32,10 @@ pub struct HttpMatch {
     pub headers: Vec<(Arc<str>, HeaderMatch)>,
     /// Headers that must not be like this, by name in lower case.
     pub without_headers: Vec<(Arc<str>, HeaderMatch)>,
+    /// Claims of a token that is believed, by their path from the outside in.
+    pub claims: Vec<(ClaimPath, HeaderMatch)>,
+    /// Claims that must not be like this.
+    pub without_claims: Vec<(ClaimPath, HeaderMatch)>,
     /// Query parameters, by name.
     pub query: Vec<(Arc<str>, HeaderMatch)>,
     /// The port that was dialled.
@@ -39,6 +43,9 @@ pub struct HttpMatch {
     /// The client.
     pub source: Source,
 }
+
+/// Where a claim stands in a token, from the outside in.
+pub type ClaimPath = Arc<[Arc<str>]>;
 
 /// What a client must be like.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
@@ -119,6 +126,33 @@ pub struct HttpRule {
     pub mirrors: Vec<Mirror>,
     /// Answers to browsers that ask first.
     pub cors: Option<Cors>,
+    /// What keeps the requests of a session at one endpoint.
+    pub session: Option<Session>,
+}
+
+/// What keeps the requests of a session at one endpoint.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Session {
+    /// What carries the session.
+    pub carrier: SessionCarrier,
+    /// How long a session lasts at most.
+    pub absolute_timeout: Option<Duration>,
+}
+
+/// What carries a session.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub enum SessionCarrier {
+    /// A cookie.
+    Cookie {
+        /// Name; one that is made up when absent.
+        name: Option<Arc<str>>,
+        /// Path it is for.
+        path: Arc<str>,
+        /// Whether it outlives the browser's session.
+        is_permanent: bool,
+    },
+    /// A header with this name.
+    Header(Arc<str>),
 }
 
 /// Where a request goes.

@@ -21,6 +21,9 @@ pub(super) const COUNTERS: [&str; weft_abi::Counter::COUNT as usize] = [
     "FLOWS_FULL",
     "FLOWS",
     "ICMP_TRANSLATED",
+    "CAPTURED",
+    "ATTESTED_FULL",
+    "CAPTURED_FULL",
 ];
 
 /// One entry of a map.
@@ -135,6 +138,8 @@ impl Describe<'_> {
         let known = [
             (u32::from(Backend::LOCAL), "local"),
             (u32::from(Backend::DRAINING), "draining"),
+            (u32::from(Backend::HBONE), "hbone"),
+            (u32::from(Backend::ENROLLED), "enrolled"),
         ];
         let value = json!({
             "address": at(backend.address, backend.port),
@@ -285,7 +290,7 @@ impl Describe<'_> {
         }
     }
 
-    fn pool(&self, id: u32) -> Option<String> {
+    pub(super) fn pool(&self, id: u32) -> Option<String> {
         if id == weft_lower::canary::CANARY_POOL {
             return Some("canary".to_owned());
         }
@@ -297,7 +302,7 @@ impl Describe<'_> {
         ))
     }
 
-    fn workload_name(&self, id: u32) -> Option<String> {
+    pub(super) fn workload_name(&self, id: u32) -> Option<String> {
         let workload = self.names.workload(id)?;
         Some(format!("{}/{}", workload.namespace, workload.name))
     }
@@ -310,7 +315,7 @@ impl Describe<'_> {
     }
 }
 
-fn at(address: Address, port: u16) -> String {
+pub(super) fn at(address: Address, port: u16) -> String {
     SocketAddr::new(address.into(), port).to_string()
 }
 
@@ -344,7 +349,7 @@ fn algorithm(number: u8) -> String {
 }
 
 /// Names of the bits that are set; unknown ones as a number.
-fn flags(bits: u32, known: &[(u32, &str)]) -> Vec<String> {
+pub(super) fn flags(bits: u32, known: &[(u32, &str)]) -> Vec<String> {
     let mut names = Vec::new();
     let mut left = bits;
     for (bit, name) in known {
@@ -358,6 +363,8 @@ fn flags(bits: u32, known: &[(u32, &str)]) -> Vec<String> {
     }
     names
 }
+
+mod mesh;
 
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use weft_abi::{Address, EdgeKey, Protocol, Scope, ServiceKey, names::maps};
+use weft_abi::{
+    Address, ClientKey, EdgeKey, PortModeKey, Protocol, Scope, ServiceKey, names::maps,
+};
 
 use super::{MapError, entry::COUNTERS};
 
@@ -18,6 +20,12 @@ pub(super) enum Key {
     Backend(u32),
     BackendState(u32),
     ServiceState(u32),
+    Enrolment(u64),
+    Peer(Address),
+    PortMode(PortModeKey),
+    Set(u32),
+    ClientLimit(u32),
+    ClientState(ClientKey),
 }
 
 impl Key {
@@ -52,6 +60,24 @@ impl Key {
             maps::BACKENDS => (index().map(Self::Backend), "an index"),
             maps::BACKEND_STATE => (index().map(Self::BackendState), "an index"),
             maps::SERVICE_STATE => (index().map(Self::ServiceState), "a pool id"),
+            maps::ENROLLED => (
+                key.parse().ok().map(Self::Enrolment),
+                "the cookie of a network namespace",
+            ),
+            maps::PEERS => {
+                let address = key.parse::<IpAddr>().ok();
+                (
+                    address.map(|address| Self::Peer(address.into())),
+                    "an address",
+                )
+            }
+            maps::PORT_MODES => (port_mode(key).map(Self::PortMode), "ADDR:PORT"),
+            maps::AUTHZ_SETS => (index().map(Self::Set), "the number of a rule set"),
+            maps::CLIENT_LIMITS => (index().map(Self::ClientLimit), "a pool id"),
+            maps::CLIENT_STATE => (
+                client(key).map(Self::ClientState),
+                "IDENTITY,SERVICE as numbers",
+            ),
             _ => (
                 None,
                 "nothing: its keys are many and short-lived, so dump it",
@@ -104,6 +130,23 @@ fn edge(text: &str) -> Option<EdgeKey> {
         reserved: [0; 3],
     };
     parts.next().is_none().then_some(key)
+}
+
+fn port_mode(text: &str) -> Option<PortModeKey> {
+    let at: SocketAddr = text.parse().ok()?;
+    Some(PortModeKey {
+        address: at.ip().into(),
+        port: at.port(),
+        reserved: 0,
+    })
+}
+
+fn client(text: &str) -> Option<ClientKey> {
+    let (identity, service) = text.split_once(',')?;
+    Some(ClientKey {
+        identity: identity.trim().parse().ok()?,
+        service: service.trim().parse().ok()?,
+    })
 }
 
 fn counter(text: &str) -> Option<u32> {

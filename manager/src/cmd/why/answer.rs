@@ -44,7 +44,11 @@ pub(crate) struct Reference {
     /// Position of the rule, from 0.
     pub(crate) rule: Option<usize>,
     pub(crate) file: String,
+    /// Of the rule, when there is one.
     pub(crate) line: u32,
+    /// The list in `spec` that the rule stands in.
+    #[serde(skip)]
+    pub(crate) list: &'static str,
 }
 
 impl Reference {
@@ -57,17 +61,37 @@ impl Reference {
             rule,
             file: origin.file.to_string(),
             line: origin.line,
+            list: match &*origin.kind {
+                "VirtualService" => "http",
+                "RequestAuthentication" => "jwtRules",
+                _ => "rules",
+            },
         }
+    }
+
+    /// The same with its rule in another list of `spec`.
+    pub(crate) fn in_list(self, list: &'static str) -> Self {
+        Self { list, ..self }
+    }
+
+    /// Without the place.
+    pub(crate) fn title(&self) -> String {
+        let Self {
+            kind,
+            namespace,
+            name,
+            ..
+        } = self;
+        let rule = self
+            .rule
+            .map_or(String::new(), |rule| format!(" rule {rule}"));
+        format!("{kind} {namespace}/{name}{rule}")
     }
 }
 
 impl std::fmt::Display for Reference {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {}/{}", self.kind, self.namespace, self.name)?;
-        if let Some(rule) = self.rule {
-            write!(f, " rule {rule}")?;
-        }
-        write!(f, " ({}:{})", self.file, self.line)
+        write!(f, "{} ({}:{})", self.title(), self.file, self.line)
     }
 }
 
@@ -82,8 +106,65 @@ pub(crate) struct Considered {
     pub(crate) action: String,
     /// Whether it fits.
     pub(crate) matched: bool,
+    /// Whether it fits, does not, or was not asked.
+    pub(crate) outcome: Outcome,
     /// Why not, or what else to say of it.
     pub(crate) reason: String,
+    /// Everything it asks, and what was there: of several ways into a rule, that of the one that
+    /// fits or comes closest.
+    pub(crate) checks: Vec<Asking>,
+}
+
+impl Considered {
+    /// One without checks.
+    pub(crate) fn new(
+        resource: Reference,
+        r#type: &'static str,
+        outcome: Outcome,
+        reason: String,
+    ) -> Self {
+        Self {
+            resource,
+            r#type,
+            action: String::new(),
+            matched: outcome == Outcome::Matched,
+            outcome,
+            reason,
+            checks: Vec::new(),
+        }
+    }
+}
+
+/// What came of something that was considered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Outcome {
+    /// It fits.
+    Matched,
+    /// It was asked and does not fit.
+    NotMatched,
+    /// It was not asked, since another one had decided.
+    NotReached,
+}
+
+/// One thing that a rule asks.
+#[derive(Clone, Serialize)]
+pub(crate) struct Asking {
+    pub(crate) field: String,
+    pub(crate) asked: String,
+    pub(crate) found: Option<String>,
+    pub(crate) fits: bool,
+}
+
+impl From<&weft_decision::Check> for Asking {
+    fn from(check: &weft_decision::Check) -> Self {
+        Self {
+            field: check.field.clone(),
+            asked: check.asked.clone(),
+            found: check.found.clone(),
+            fits: check.fits,
+        }
+    }
 }
 
 /// What a client gets.
@@ -112,7 +193,10 @@ pub(crate) struct Route {
     pub(crate) retries: Option<Retries>,
     pub(crate) fault: Option<Fault>,
     pub(crate) mirrors: Vec<Mirror>,
-    pub(crate) cors: Option<Value>,
+    pub(crate) cors: Option<Cors>,
+    pub(crate) session_persistence: Option<Session>,
+    /// What a gRPC client sees when it is not served.
+    pub(crate) grpc_status: Option<u8>,
 }
 
 impl Route {
@@ -134,6 +218,8 @@ impl Route {
             fault: None,
             mirrors: Vec::new(),
             cors: None,
+            session_persistence: None,
+            grpc_status: None,
         }
     }
 }
@@ -173,7 +259,47 @@ pub(crate) struct Destination {
     pub(crate) request_headers: Headers,
     pub(crate) response_headers: Headers,
     /// What of a request chooses the endpoint.
-    pub(crate) hash: Option<Value>,
+    pub(crate) hash: Option<Hash>,
+    /// The flag that access logs show for a share that fails: `NC` or `UH`.
+    pub(crate) response_flag: Option<&'static str>,
+}
+
+/// What of a request is hashed: one of these.
+#[derive(Default, Serialize)]
+pub(crate) struct Hash {
+    pub(crate) header: Option<String>,
+    pub(crate) query_parameter: Option<String>,
+    pub(crate) source_ip: bool,
+    pub(crate) cookie: Option<HashCookie>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct HashCookie {
+    pub(crate) name: String,
+    pub(crate) path: Option<String>,
+    pub(crate) ttl: Option<String>,
+}
+
+/// What keeps the requests of a session at one endpoint.
+#[derive(Serialize)]
+pub(crate) struct Session {
+    /// `Cookie` or `Header`.
+    pub(crate) r#type: &'static str,
+    pub(crate) name: Option<String>,
+    pub(crate) path: Option<String>,
+    pub(crate) absolute_timeout: Option<String>,
+    pub(crate) lifetime_type: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct Cors {
+    pub(crate) allow_origins: Vec<String>,
+    pub(crate) allow_methods: Vec<String>,
+    pub(crate) allow_headers: Vec<String>,
+    pub(crate) expose_headers: Vec<String>,
+    pub(crate) max_age: Option<String>,
+    pub(crate) allow_credentials: Option<bool>,
+    pub(crate) forward_unmatched_preflights: bool,
 }
 
 #[derive(Default, Serialize)]

@@ -2,27 +2,32 @@
 
 use std::net::IpAddr;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use weft_api::Kind;
 use weft_decision::{
-    Client as DecisionClient, Connection, HttpAnswer, HttpDecision, Request, Router, StreamAnswer,
+    Client as DecisionClient, Connection, HttpAnswer, HttpDecision, Request, StreamAnswer,
     destinations::{self, DestinationFault, Resolved},
 };
 use weft_model::{
-    Endpoint, Service, ServiceName,
-    route::{self, Dialect, HashPolicy, HostTable, HttpRule, StringMatch},
+    Endpoint, Protocol, Service, ServiceName,
+    route::{self, Dialect, HostTable},
 };
 
 use super::{
     World,
-    answer::{self, Considered, Headers, Reference, Route, percentage, seconds},
+    answer::{self, Considered, Reference, Route, percentage},
+    considered,
+    description::{self, describe, endpoints},
     party::{Asked, AskedRequest, Client},
 };
 
 /// Where it goes.
+#[derive(Default)]
 pub(crate) struct Course {
     pub(crate) route: Option<Route>,
     pub(crate) considered: Vec<Considered>,
+    /// What would lead elsewhere.
+    pub(crate) opposite: Vec<String>,
     pub(crate) notes: Vec<String>,
     /// Who may be asked to serve it, best known first; empty when it ends before.
     pub(crate) servers: Vec<Server>,
@@ -40,11 +45,18 @@ pub(crate) struct Server {
     pub(crate) path: Option<String>,
 }
 
-pub(crate) fn course(world: &World, client: &Client, asked: &Asked) -> Course {
+/// Where it goes; `claims` are those of a token that is believed.
+pub(crate) fn course(
+    world: &World,
+    client: &Client,
+    asked: &Asked,
+    claims: Option<&Value>,
+) -> Course {
     let following = Following {
         world,
         client,
         asked,
+        claims,
     };
     match &asked.request {
         Some(request) => following.http(request),
@@ -57,6 +69,7 @@ struct Following<'w> {
     world: &'w World,
     client: &'w Client,
     asked: &'w Asked,
+    claims: Option<&'w Value>,
 }
 
 impl<'w> Following<'w> {
@@ -75,6 +88,7 @@ impl<'w> Following<'w> {
             path: &request.path,
             authority: &self.asked.authority,
             headers: &headers,
+            claims: self.claims,
         };
         let router = &self.world.router;
         let decision = match &self.client.gateway {
@@ -86,18 +100,23 @@ impl<'w> Following<'w> {
             _ => self.decided(&decision),
         };
         if let Some(table) = decision.table {
-            course.considered = considered(table, &client, &asked, &decision);
+            let decided = decision.route.map(|(position, _)| position);
+            let told = considered::requests(table, &client, &asked, decided);
+            course.considered = told.considered;
+            course.opposite = told.opposite;
         }
+        let has_rules = |table: &HostTable| !table.http.is_empty();
+        self.pass_over(
+            &mut course,
+            decision.table,
+            &asked_hosts(&[asked.host]),
+            has_rules,
+        );
         course
     }
 
     fn decided(&self, decision: &HttpDecision<'w>) -> Course {
-        let mut course = Course {
-            route: None,
-            considered: Vec::new(),
-            notes: Vec::new(),
-            servers: Vec::new(),
-        };
+        let mut course = Course::default();
         let reference = decision.route.map(|(_, route)| {
             let rule = &route.rule;
             Reference::new(&rule.origin, Some(rule.index))
@@ -105,7 +124,9 @@ impl<'w> Following<'w> {
         let dialect = decision.table.map_or(Dialect::Istio, |table| table.dialect);
         let mut route = Route::bare(reference, 200);
         if let Some((_, found)) = decision.route {
-            self.describe(&mut route, &found.rule);
+            describe(&mut route, &found.rule);
+            let mirrors = found.rule.mirrors.iter();
+            route.mirrors = mirrors.map(|mirror| self.mirror(mirror)).collect();
         }
         match &decision.answer {
             HttpAnswer::PassThrough => {}
@@ -120,6 +141,7 @@ impl<'w> Following<'w> {
                 course
                     .notes
                     .push("no rule of the gateway fits: the answer is 404".into());
+                course.notes.extend(self.known_hosts());
                 return course;
             }
             HttpAnswer::NotFound => {
@@ -185,7 +207,7 @@ impl<'w> Following<'w> {
         let mut shares: Vec<(u32, Resolved<'w>)> = Vec::new();
         for destination in written {
             let mut resolved =
-                destinations::resolve(self.world.mesh(), namespace, destination, self.asked.port);
+                destinations::resolve(self.world.mesh(), namespace, destination, self.dialled());
             self.forgive(&mut resolved);
             let servers = self.servers(&resolved, path);
             if destination.weight > 0 {
@@ -193,7 +215,7 @@ impl<'w> Following<'w> {
             }
             route
                 .destinations
-                .push(describe_destination(destination, &resolved));
+                .push(description::destination(destination, &resolved));
             shares.push((destination.weight, resolved));
         }
         // When nothing can be reached, policies still have their word.
@@ -204,12 +226,15 @@ impl<'w> Following<'w> {
             course.servers.extend(known.map(|(service, port)| Server {
                 service: Some(service.name.clone()),
                 address: None,
-                port: target_port(service, port),
+                port: target_port(service, port, self.asked.protocol),
                 path: path.cloned(),
             }));
         }
         let shares = shares.iter().map(|(weight, resolved)| (*weight, resolved));
         route.status = destinations::status(dialect, shares);
+        let kind = route.resource.as_ref().map(|resource| &*resource.kind);
+        // The Gateway API's word for what cannot be served: UNAVAILABLE.
+        route.grpc_status = (kind == Some("GRPCRoute") && route.status != 200).then_some(14);
     }
 
     /// Files without any pod and slice say nothing about endpoints.
@@ -246,19 +271,20 @@ impl<'w> Following<'w> {
 
     /// To what was addressed, without a rule.
     fn addressed(&self) -> Course {
-        let mut course = Course {
-            route: None,
-            considered: Vec::new(),
-            notes: Vec::new(),
-            servers: Vec::new(),
-        };
+        let mut course = Course::default();
         let port = self.asked.port;
         match &self.asked.service {
             Some(name) => {
                 let mesh = self.world.mesh();
                 let namespace = &self.client.namespace;
-                let mut resolved =
-                    destinations::addressed(mesh, namespace, name, None, Some(port), port);
+                let mut resolved = destinations::addressed(
+                    mesh,
+                    namespace,
+                    name,
+                    None,
+                    Some(port),
+                    self.dialled(),
+                );
                 self.forgive(&mut resolved);
                 course.servers = self.servers(&resolved, None);
                 if let Some(fault) = resolved.fault {
@@ -295,6 +321,7 @@ impl<'w> Following<'w> {
             address: self.asked.address,
             port: self.asked.port,
             sni: self.asked.sni.as_deref(),
+            protocol: self.asked.protocol,
         };
         let router = &self.world.router;
         let decision = match &self.client.gateway {
@@ -304,85 +331,92 @@ impl<'w> Following<'w> {
         let mut course = match decision.answer {
             StreamAnswer::PassThrough => self.addressed(),
             StreamAnswer::Closed => Course {
-                route: None,
-                considered: Vec::new(),
                 notes: vec!["the gateway has no route for this connection: it is closed".into()],
-                servers: Vec::new(),
+                ..Course::default()
             },
             StreamAnswer::Forward(written) => {
-                let reference = decision
-                    .route
-                    .map(|route| Reference::new(&route.origin, Some(route.index)));
+                let reference = decision.route.map(|route| {
+                    let is_tls = decision.table.is_some_and(|table| {
+                        table.tls.iter().any(|other| std::ptr::eq(other, route))
+                    });
+                    let list = considered::list(&route.origin, if is_tls { "tls" } else { "tcp" });
+                    Reference::new(&route.origin, Some(route.index)).in_list(list)
+                });
                 let mut route = Route::bare(reference, 200);
-                let mut course = Course {
-                    route: None,
-                    considered: Vec::new(),
-                    notes: Vec::new(),
-                    servers: Vec::new(),
-                };
+                let mut course = Course::default();
                 let dialect = decision.table.map_or(Dialect::Istio, |table| table.dialect);
                 self.forward(&mut route, &mut course, dialect, written, None);
                 course.route = Some(route);
                 course
             }
         };
-        let origins = decision
-            .table
-            .map(|table| &table.origins[..])
-            .unwrap_or_default();
-        course.considered = origins
-            .iter()
-            .map(|origin| {
-                let rule = decision.route.filter(|route| route.origin == *origin);
-                Considered {
-                    resource: Reference::new(origin, rule.map(|route| route.index)),
-                    r#type: "route",
-                    action: String::new(),
-                    matched: rule.is_some(),
-                    reason: match rule {
-                        Some(_) => "decides".into(),
-                        None => "no rule for this connection".into(),
-                    },
-                }
-            })
-            .collect();
+        if let Some(table) = decision.table {
+            let told = considered::connections(table, &client, &connection, decision.route);
+            course.considered = told.considered;
+            course.opposite = told.opposite;
+        }
+        let has_rules = |table: &HostTable| match connection.protocol {
+            Protocol::Udp => !table.udp.is_empty(),
+            Protocol::Tcp => !table.tls.is_empty() || !table.tcp.is_empty(),
+        };
+        let hosts = asked_hosts(&[connection.host, connection.sni.unwrap_or("")]);
+        self.pass_over(&mut course, decision.table, &hosts, has_rules);
         course
     }
 
-    fn describe(&self, route: &mut Route, rule: &'w HttpRule) {
-        route.name = Some(rule.name.to_string()).filter(|name| !name.is_empty());
-        route.request_headers = Headers::new(&rule.request_headers);
-        route.response_headers = Headers::new(&rule.response_headers);
-        route.timeout = rule.timeout.map(seconds);
-        route.retries = rule.retries.as_ref().map(|retries| answer::Retries {
-            attempts: retries.attempts,
-            per_try_timeout: retries.per_try_timeout.map(seconds),
-            retry_on: retries.retry_on.iter().map(ToString::to_string).collect(),
-            codes: retries.codes.clone(),
-            backoff: retries.backoff.map(seconds),
-            remote_localities: retries.remote_localities,
-            ignore_previous_hosts: retries.ignore_previous_hosts,
-        });
-        route.fault = rule.fault.as_ref().map(|fault| answer::Fault {
-            delay: fault.delay.map(|delay| answer::Delay {
-                fixed_delay: seconds(delay.duration),
-                percentage: percentage(delay.millionths),
-            }),
-            abort: fault.abort.map(|abort| answer::Abort {
-                http_status: abort.http_status,
-                grpc_status: abort.grpc_status,
-                percentage: percentage(abort.millionths),
-            }),
-        });
-        let mirrors = rule.mirrors.iter().map(|mirror| self.mirror(mirror));
-        route.mirrors = mirrors.collect();
-        route.cors = rule.cors.as_ref().map(cors);
+    fn dialled(&self) -> (u16, Protocol) {
+        (self.asked.port, self.asked.protocol)
+    }
+
+    /// Tables for the hosts asked that did not come to be asked.
+    fn pass_over(
+        &self,
+        course: &mut Course,
+        taken: Option<&HostTable>,
+        hosts: &[&str],
+        has_rules: impl Fn(&HostTable) -> bool + Copy,
+    ) {
+        for host in hosts {
+            let tables = match &self.client.gateway {
+                None => self.world.router.mesh_tables(host),
+                Some(at) => {
+                    let listeners = at.gateway.listeners.iter();
+                    let here = listeners.filter(|listener| listener.port == self.asked.port);
+                    let tables = here.flat_map(|listener| &listener.tables);
+                    let fitting = tables.filter(|(pattern, _)| pattern.fits(host));
+                    fitting.map(|(_, table)| &**table).collect()
+                }
+            };
+            course.considered.extend(considered::passed_over(
+                tables.into_iter(),
+                taken,
+                &self.client.namespace,
+                self.asked.port,
+                has_rules,
+            ));
+        }
+    }
+
+    /// Which hosts a gateway has rules for, where it has none for the one asked.
+    fn known_hosts(&self) -> Option<String> {
+        let at = self.client.gateway.as_ref()?;
+        let listeners = at.gateway.listeners.iter();
+        let here = listeners.filter(|listener| listener.port == self.asked.port);
+        let mut hosts: Vec<String> = here
+            .flat_map(|listener| listener.tables.keys().map(ToString::to_string))
+            .collect();
+        hosts.sort();
+        hosts.dedup();
+        let port = self.asked.port;
+        let is_known = |host: &String| route::HostPattern::new(host).fits(&self.asked.host);
+        (!hosts.is_empty() && !hosts.iter().any(is_known))
+            .then(|| format!("at port {port} it has rules for {}", hosts.join(", ")))
     }
 
     fn mirror(&self, mirror: &'w route::Mirror) -> answer::Mirror {
         let to = &mirror.destination;
         let mesh = self.world.mesh();
-        let resolved = destinations::resolve(mesh, &self.client.namespace, to, self.asked.port);
+        let resolved = destinations::resolve(mesh, &self.client.namespace, to, self.dialled());
         answer::Mirror {
             host: to.host.to_string(),
             subset: to.subset.as_ref().map(ToString::to_string),
@@ -394,98 +428,19 @@ impl<'w> Following<'w> {
 }
 
 /// Where the workloads of a service listen, as far as endpoints tell.
-fn target_port(service: &Service, port: u16) -> u16 {
-    let mut ports = service.ports.iter().filter(|known| known.number == port);
+fn target_port(service: &Service, port: u16, protocol: Protocol) -> u16 {
+    let ports = service.ports.iter();
+    let mut ports = ports.filter(|known| known.number == port && known.protocol == protocol);
     let endpoint = ports.find_map(|port| port.endpoints.first());
     endpoint.map_or(port, |endpoint| endpoint.port)
 }
 
-fn endpoints(resolved: &Resolved<'_>) -> Vec<String> {
-    let endpoints = resolved.endpoints.iter();
-    endpoints
-        .map(|endpoint| std::net::SocketAddr::new(endpoint.address, endpoint.port).to_string())
-        .collect()
-}
-
-fn describe_destination(
-    destination: &route::Destination,
-    resolved: &Resolved<'_>,
-) -> answer::Destination {
-    answer::Destination {
-        host: destination.host.to_string(),
-        subset: destination.subset.as_ref().map(ToString::to_string),
-        port: resolved.port,
-        weight: destination.weight,
-        status: resolved.fault.map_or(200, DestinationFault::status),
-        reason: resolved.fault.map(|fault| fault.to_string()),
-        endpoints: endpoints(resolved),
-        request_headers: Headers::new(&destination.request_headers),
-        response_headers: Headers::new(&destination.response_headers),
-        hash: resolved.hash.map(hash),
-    }
-}
-
-fn hash(policy: &HashPolicy) -> Value {
-    match policy {
-        HashPolicy::Header(name) => json!({ "header": name }),
-        HashPolicy::QueryParameter(name) => json!({ "query_parameter": name }),
-        HashPolicy::SourceIp => json!({ "source_ip": true }),
-        HashPolicy::Cookie { name, path, ttl } => {
-            json!({ "cookie": { "name": name, "path": path, "ttl": ttl.map(seconds) } })
+fn asked_hosts<'h>(hosts: &[&'h str]) -> Vec<&'h str> {
+    let mut asked: Vec<&str> = Vec::new();
+    for host in hosts.iter().filter(|host| !host.is_empty()) {
+        if !asked.contains(host) {
+            asked.push(host);
         }
     }
-}
-
-fn cors(cors: &route::Cors) -> Value {
-    let origin = |origin: &StringMatch| match origin {
-        StringMatch::Exact(text) => json!({ "exact": text }),
-        StringMatch::Prefix(text) => json!({ "prefix": text }),
-        StringMatch::Regex(text) => json!({ "regex": text }),
-    };
-    json!({
-        "allow_origins": cors.origins.iter().map(origin).collect::<Vec<_>>(),
-        "allow_methods": cors.methods,
-        "allow_headers": cors.headers,
-        "expose_headers": cors.expose,
-        "max_age": cors.max_age.map(seconds),
-        "allow_credentials": cors.credentials,
-    })
-}
-
-/// Every rule of the table, each once, up to the one that decides.
-fn considered(
-    table: &HostTable,
-    client: &DecisionClient<'_>,
-    request: &Request<'_>,
-    decision: &HttpDecision<'_>,
-) -> Vec<Considered> {
-    let all = Router::considered(table, client, request);
-    let decided = decision
-        .route
-        .map_or(all.len(), |(position, _)| position + 1);
-    let mut found: Vec<Considered> = Vec::new();
-    for (position, (origin, rule, fits)) in all.into_iter().take(decided).enumerate() {
-        let resource = Reference::new(origin, Some(rule));
-        let is_last = position + 1 == decided && fits;
-        let same = |other: &Considered| {
-            let (a, b) = (&other.resource, &resource);
-            (&a.kind, &a.namespace, &a.name, a.rule) == (&b.kind, &b.namespace, &b.name, b.rule)
-        };
-        if !is_last && found.last().is_some_and(same) {
-            continue;
-        }
-        found.retain(|other| !is_last || !same(other));
-        found.push(Considered {
-            resource,
-            r#type: "route",
-            action: String::new(),
-            matched: fits,
-            reason: if fits {
-                "decides".into()
-            } else {
-                "does not match".into()
-            },
-        });
-    }
-    found
+    asked
 }

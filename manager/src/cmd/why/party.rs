@@ -6,11 +6,11 @@ use weft_api::{Kind, Object, Resource};
 use weft_compiler::{Application, application, pod_workload};
 use weft_model::{
     Protocol, Service, ServiceName,
-    route::{Gateway, GatewayName, Listener},
+    route::{Gateway, GatewayName, Listener, ListenerProtocol},
 };
 
 use super::{WhyError, World};
-use crate::args::offline::WhyArgs;
+use crate::args::offline::{Spoken, WhyArgs};
 
 /// Labels of a workload, owned.
 pub(crate) type OwnedLabels = Vec<(String, String)>;
@@ -237,6 +237,8 @@ pub(crate) struct Asked {
     pub(crate) request: Option<AskedRequest>,
     /// Server name of TLS that is not opened here.
     pub(crate) sni: Option<String>,
+    /// TCP, or UDP.
+    pub(crate) protocol: Protocol,
 }
 
 /// A request.
@@ -260,15 +262,20 @@ impl Asked {
             address: host.parse().ok(),
             request: None,
             sni: args.sni.as_ref().map(|name| name.to_ascii_lowercase()),
+            protocol: match args.protocol {
+                Some(Spoken::Udp) => Protocol::Udp,
+                _ => Protocol::Tcp,
+            },
         };
         let request = asked_request(args)?;
-        let asks_http = args.method.is_some()
+        let asks_http = args.protocol == Some(Spoken::Http)
+            || args.method.is_some()
             || args.path.is_some()
             || args.jwt.is_some()
             || !args.headers.is_empty();
         let speaks = match &client.gateway {
             Some(at) => {
-                let listener = listener(at, &asked, port, asks_http)?;
+                let listener = listener(at, &asked, port, asks_http, args.protocol)?;
                 asked.port = listener.map_or(port.unwrap_or(80), |listener| listener.port);
                 let is_secure = listener.is_some_and(|l| l.protocol.scheme() == "https");
                 asked.request = Some(AskedRequest {
@@ -298,6 +305,7 @@ impl Asked {
             }
         };
         let is_http = match speaks {
+            _ if matches!(args.protocol, Some(Spoken::Tcp | Spoken::Udp)) => false,
             Application::Http => asked.sni.is_none() || asks_http,
             Application::Sniffed => asked.sni.is_none() && (asks_http || asked.has_rules(world)),
             Application::Tls | Application::Tcp => asks_http && client.gateway.is_none(),
@@ -368,7 +376,7 @@ impl Asked {
         let ports = service
             .map(|service| &service.ports[..])
             .unwrap_or_default();
-        let ports = ports.iter().filter(|port| port.protocol == Protocol::Tcp);
+        let ports = ports.iter().filter(|port| port.protocol == self.protocol);
         let ports: Vec<u16> = ports.map(|port| port.number).collect();
         let usual = if has_sni { 443 } else { 80 };
         match ports[..] {
@@ -450,15 +458,19 @@ fn listener<'g>(
     asked: &Asked,
     port: Option<u16>,
     asks_http: bool,
+    spoken: Option<Spoken>,
 ) -> Result<Option<&'g Listener>, WhyError> {
     let all = &at.gateway.listeners;
     if all.is_empty() {
         return Err(WhyError::NoListener(at.name.to_string()));
     }
     let host = asked.sni.as_deref().unwrap_or(&asked.host);
-    let wants_stream = asked.sni.is_some() && !asks_http;
+    let is_stream = matches!(spoken, Some(Spoken::Tcp | Spoken::Udp));
+    let wants_stream = is_stream || (asked.sni.is_some() && !asks_http);
+    let is_udp = asked.protocol == Protocol::Udp;
     let rank = |listener: &&Listener| {
         (
+            (listener.protocol == ListenerProtocol::Udp) == is_udp,
             listener.protocol.is_http() != wants_stream,
             listener.hostname.fits(host),
             !listener.https_redirect || asked.sni.is_none(),

@@ -9,15 +9,15 @@ use weft_decision::{
     TokenRequest, authenticate, authorize, mtls,
 };
 use weft_model::{
-    ServiceName,
+    Protocol, ServiceName,
     policy::{KeySource, MtlsMode},
 };
 
 use super::{
     World,
-    answer::{Considered, Reference, Response},
+    answer::{Considered, Outcome, Reference, Response},
     course::{Course, Server},
-    party::{Asked, Client, OwnedLabels, labels_of, pairs},
+    party::{Asked, AtGateway, Client, OwnedLabels, labels_of, pairs},
     verdict::{name, write_down},
 };
 
@@ -74,15 +74,7 @@ pub(crate) fn passage(world: &World, client: &Client, asked: &Asked, course: &Co
     if let Some(at) = &client.gateway {
         let labels = client.label_pairs();
         let checkpoint = Checkpoint {
-            subject: Subject {
-                namespace: &at.name.namespace,
-                labels: &labels,
-                services: &[],
-                gateway: Some(GatewaySubject {
-                    name: &at.name.name,
-                    class: &at.class,
-                }),
-            },
+            subject: gateway_subject(at, &labels),
             layer: usual,
             principal: None,
             address: client.address,
@@ -213,25 +205,52 @@ fn at_server(
     let policies = &world.mesh().policies;
     let labels = pairs(&found.labels);
     let subject = found.subject(&labels);
+    if asked.protocol == Protocol::Udp {
+        passage
+            .notes
+            .push("mTLS is for TCP: PeerAuthentication is not asked for datagrams".into());
+        let checkpoint = Checkpoint {
+            subject,
+            layer: Layer::L4,
+            principal: None,
+            address: server.address.or(asked.address).unwrap_or(client.address),
+            port: server.port,
+            path: None,
+        };
+        judge(world, client, asked, &checkpoint, &mut passage);
+        return passage;
+    }
     let decision = mtls(policies, &subject, server.port);
     passage.mtls = decision.mode.name();
+    let mut has_decided = false;
     for policy in &decision.considered {
         let is_decisive = decision
             .decided_by
             .is_some_and(|decided| decided.author.name == policy.author.name);
+        let is_before = !has_decided && !is_decisive;
+        has_decided |= is_decisive;
+        let (outcome, reason) = if is_decisive {
+            let mode = decision.mode.name();
+            let reason = format!("port {} takes {mode} connections", server.port);
+            (Outcome::Matched, reason)
+        } else if is_before {
+            let reason = format!(
+                "it is unset for port {}: what is wider decides",
+                server.port
+            );
+            (Outcome::NotMatched, reason)
+        } else {
+            let reason = "not reached, since a more specific policy decides";
+            (Outcome::NotReached, reason.to_owned())
+        };
         passage.considered.push(Considered {
-            resource: Reference::new(&policy.author.origin, None),
-            r#type: "mtls",
             action: policy.mode.map_or("UNSET", MtlsMode::name).to_uppercase(),
-            matched: is_decisive,
-            reason: match is_decisive {
-                true => format!(
-                    "port {} takes {} connections",
-                    server.port,
-                    decision.mode.name()
-                ),
-                false => "a more specific policy decides, or it is unset here".into(),
-            },
+            ..Considered::new(
+                Reference::new(&policy.author.origin, None),
+                "mtls",
+                outcome,
+                reason,
+            )
         });
     }
     let own = match &client.gateway {
@@ -289,7 +308,7 @@ fn judge(
             query: path.split_once('?').map_or("", |(_, query)| query),
             headers: &headers,
         };
-        match tokens(world, checkpoint, &token, passage) {
+        match tokens(world, &checkpoint.subject, &token, passage) {
             Ok(found) => claims = found,
             Err(()) => return,
         }
@@ -311,13 +330,57 @@ fn judge(
         http,
     };
     let verdict = authorize(policies, &checkpoint.subject, &attributes, checkpoint.layer);
-    write_down(&verdict, passage);
+    write_down(&verdict, &attributes, policies.mesh.normalization, passage);
+}
+
+/// Claims of a token of the request that is believed before routes are asked: at the gateway, or by
+/// the policies of the addressed service.
+pub(crate) fn believed(world: &World, client: &Client, asked: &Asked) -> Option<serde_json::Value> {
+    let request = asked.request.as_ref()?;
+    let headers = pairs(&request.headers);
+    let url = format!("{}://{}{}", request.scheme, asked.authority, request.path);
+    let token = TokenRequest {
+        method: &request.method,
+        url: &url,
+        query: request.path.split_once('?').map_or("", |(_, query)| query),
+        headers: &headers,
+    };
+    let found = asked.service.clone().map(|service| {
+        let server = Server {
+            service: Some(service),
+            address: None,
+            port: asked.port,
+            path: None,
+        };
+        Found::new(world, &server)
+    });
+    let gateway_labels = client.label_pairs();
+    let server_labels = found.as_ref().map(|found| pairs(&found.labels));
+    let subject = match (&client.gateway, &found, &server_labels) {
+        (Some(at), ..) => gateway_subject(at, &gateway_labels),
+        (None, Some(found), Some(labels)) => found.subject(labels),
+        _ => return None,
+    };
+    let mut unheard = Passage::open(Layer::L7);
+    tokens(world, &subject, &token, &mut unheard).ok().flatten()
+}
+
+fn gateway_subject<'a>(at: &'a AtGateway, labels: &'a [(&'a str, &'a str)]) -> Subject<'a> {
+    Subject {
+        namespace: &at.name.namespace,
+        labels,
+        services: &[],
+        gateway: Some(GatewaySubject {
+            name: &at.name.name,
+            class: &at.class,
+        }),
+    }
 }
 
 /// Judges tokens. `Err` when the request ends here.
 fn tokens(
     world: &World,
-    checkpoint: &Checkpoint<'_>,
+    subject: &Subject<'_>,
     request: &TokenRequest<'_>,
     passage: &mut Passage,
 ) -> Result<Option<serde_json::Value>, ()> {
@@ -339,33 +402,41 @@ fn tokens(
     };
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let now = now.map_or(0, |now| i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
-    match authenticate(policies, &checkpoint.subject, request, now, keys) {
-        Authentication::Anonymous => Ok(None),
-        Authentication::Verified(verified) => {
-            let reference = Reference::new(&verified.policy.author.origin, Some(verified.rule));
-            passage.considered.push(Considered {
-                resource: reference,
-                r#type: "jwt",
-                action: String::new(),
-                matched: true,
-                reason: "the token is believed".into(),
-            });
-            Ok(Some(verified.claims))
+    let outcome = authenticate(policies, subject, request, now, keys);
+    let decisive = match &outcome {
+        Authentication::Anonymous => None,
+        Authentication::Verified(verified) => Some((verified.policy, verified.rule)),
+        Authentication::Refused(refusal) => Some(refusal.decided_by),
+    };
+    let here = policies.request.values();
+    for policy in here.filter(|policy| subject.is_in(&policy.scope)) {
+        for rule in 0..policy.rules.len() {
+            let is_decisive = decisive
+                .is_some_and(|(other, at)| other.author.name == policy.author.name && at == rule);
+            let (result, reason) = match (&outcome, is_decisive) {
+                (Authentication::Anonymous, _) => (Outcome::NotMatched, "the request has no token"),
+                (Authentication::Verified(_), true) => (Outcome::Matched, "the token is believed"),
+                (Authentication::Refused(refusal), true) => {
+                    (Outcome::Matched, refusal.fault.body())
+                }
+                (_, false) => (Outcome::NotMatched, "the token is not one of its issuer's"),
+            };
+            let reference = Reference::new(&policy.author.origin, Some(rule));
+            let reason = reason.to_owned();
+            passage
+                .considered
+                .push(Considered::new(reference, "jwt", result, reason));
         }
+    }
+    match outcome {
+        Authentication::Anonymous => Ok(None),
+        Authentication::Verified(verified) => Ok(Some(verified.claims)),
         Authentication::Refused(refusal) => {
             let (policy, rule) = refusal.decided_by;
-            let reference = Reference::new(&policy.author.origin, Some(rule));
             let body = refusal.fault.body();
-            passage.considered.push(Considered {
-                resource: reference.clone(),
-                r#type: "jwt",
-                action: String::new(),
-                matched: true,
-                reason: body.to_owned(),
-            });
             passage.verdict = "deny";
             passage.layer = name(Layer::L7);
-            passage.decided_by = Some(reference);
+            passage.decided_by = Some(Reference::new(&policy.author.origin, Some(rule)));
             passage.response = Some(Response {
                 status: refusal.status,
                 body: body.to_owned(),

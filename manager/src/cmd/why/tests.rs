@@ -3,6 +3,7 @@
 //! reads the difference.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -27,7 +28,7 @@ fn world(case: &Path) -> World {
     let mut store = Store::default();
     let text = fs::read_to_string(case.join("in.yaml")).unwrap();
     store.put_file("in.yaml", &text);
-    World::new(store)
+    World::new(store, BTreeMap::from([("in.yaml".to_owned(), text)]))
 }
 
 fn ask(world: &World, line: &str) -> Result<Answer, WhyError> {
@@ -71,50 +72,70 @@ fn each_question_has_the_answer_that_stands_below_it() {
     );
 }
 
+/// Paths of all keys below a value. Names of headers are nobody's keys.
+fn keys(at: &str, value: &serde_json::Value, found: &mut BTreeSet<String>) {
+    match value {
+        serde_json::Value::Object(fields) => {
+            let is_by_name = at.ends_with("_headers.set") || at.ends_with("_headers.add");
+            for (key, value) in fields.iter().filter(|_| !is_by_name) {
+                let path = match at {
+                    "" => key.clone(),
+                    at => format!("{at}.{key}"),
+                };
+                keys(&path, value, found);
+                found.insert(path);
+            }
+        }
+        serde_json::Value::Array(items) => {
+            for item in items {
+                keys(&format!("{at}[]"), item, found);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Every answer of every case.
+fn answers() -> Vec<Answer> {
+    let mut found = Vec::new();
+    for case in cases() {
+        let world = world(&case);
+        let golden = fs::read_to_string(case.join("why.txt")).unwrap();
+        let questions = golden.lines().filter_map(|line| line.strip_prefix("$ "));
+        found.extend(questions.filter_map(|question| ask(&world, question).ok()));
+    }
+    found
+}
+
 #[test]
-fn the_json_has_every_field_that_is_promised() {
-    let case = cases()
-        .into_iter()
-        .find(|case| case.ends_with("why_bookinfo"))
-        .unwrap();
-    let answer = ask(
-        &world(&case),
-        "--from shop/productpage --to reviews --path /",
-    )
-    .unwrap();
-    let json = serde_json::to_value(&answer).unwrap();
-    for field in [
-        "verdict",
-        "layer",
-        "decided_by",
-        "considered",
-        "route",
-        "mtls",
-    ] {
-        assert!(json.get(field).is_some(), "{field}");
+fn the_json_has_exactly_the_keys_that_are_documented() {
+    let mut emitted = BTreeSet::new();
+    for answer in answers() {
+        keys("", &serde_json::to_value(&answer).unwrap(), &mut emitted);
     }
-    let route = &json["route"];
-    for field in [
-        "resource",
-        "rule",
-        "status",
-        "redirect",
-        "direct_response",
-        "rewrite",
-        "destinations",
-        "request_headers",
-        "response_headers",
-        "timeout",
-        "retries",
-        "fault",
-        "mirrors",
-    ] {
-        assert!(route.get(field).is_some(), "route.{field}");
-    }
-    for field in ["host", "subset", "port", "weight", "endpoints"] {
-        assert!(
-            route["destinations"][0].get(field).is_some(),
-            "destinations.{field}"
+    let documented: BTreeSet<String> = reference::KEYS
+        .iter()
+        .map(|(path, _)| (*path).to_owned())
+        .collect();
+    let unknown: Vec<_> = emitted.difference(&documented).collect();
+    let never: Vec<_> = documented.difference(&emitted).collect();
+    assert!(unknown.is_empty(), "not documented: {unknown:?}");
+    assert!(never.is_empty(), "no case shows: {never:?}");
+    assert_eq!(documented.len(), reference::KEYS.len(), "each key once");
+}
+
+#[test]
+fn what_was_considered_says_why_it_does_not_fit() {
+    for considered in answers().iter().flat_map(|answer| &answer.considered) {
+        assert!(!considered.reason.is_empty());
+        assert_eq!(
+            considered.matched,
+            considered.outcome == answer::Outcome::Matched
         );
+        let is_rule = considered.r#type != "jwt" && considered.resource.rule.is_some();
+        if is_rule && considered.outcome != answer::Outcome::NotReached {
+            let fits = considered.checks.iter().all(|check| check.fits);
+            assert_eq!(fits, considered.matched, "{}", considered.resource);
+        }
     }
 }

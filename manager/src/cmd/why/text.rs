@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::answer::{Answer, Headers, Route};
+use super::answer::{Answer, Destination, Hash, Headers, Outcome, Route};
 
 /// Lines that tell the decision first and then the reasons.
 pub(crate) fn render(answer: &Answer) -> String {
@@ -21,7 +21,8 @@ fn write_answer(text: &mut String, answer: &Answer) -> std::fmt::Result {
     write!(text, "{verdict} ({})", answer.layer)?;
     match &answer.decided_by {
         Some(reference) => writeln!(text, " by {reference}")?,
-        None => writeln!(text, ": no policy says otherwise")?,
+        None if answer.is_allowed() => writeln!(text, ": no policy says otherwise")?,
+        None => writeln!(text)?,
     }
     if let Some(response) = &answer.response {
         writeln!(text, "answer   {} {}", response.status, response.body)?;
@@ -35,7 +36,11 @@ fn write_answer(text: &mut String, answer: &Answer) -> std::fmt::Result {
         writeln!(text, "\nconsidered")?;
     }
     for considered in &answer.considered {
-        let mark = if considered.matched { '*' } else { ' ' };
+        let mark = match considered.outcome {
+            Outcome::Matched => '*',
+            Outcome::NotMatched => ' ',
+            Outcome::NotReached => '-',
+        };
         let action = match considered.action.as_str() {
             "" => String::new(),
             action => format!(" {action}"),
@@ -98,9 +103,21 @@ fn write_route(text: &mut String, route: &Route) -> std::fmt::Result {
             Some(reason) => writeln!(text, "  {}: {reason}", destination.status)?,
             None => writeln!(text, "  {}", destination.endpoints.join(" "))?,
         }
+        write_share(text, destination)?;
     }
     write_headers(text, "request", &route.request_headers)?;
     write_headers(text, "response", &route.response_headers)?;
+    if let Some(session) = &route.session_persistence {
+        let name = session.name.as_deref().unwrap_or("(any name)");
+        writeln!(
+            text,
+            "  session by {} {name}",
+            session.r#type.to_lowercase()
+        )?;
+    }
+    if let Some(status) = route.grpc_status {
+        writeln!(text, "  grpc-status {status}")?;
+    }
     if let Some(timeout) = &route.timeout {
         writeln!(text, "  timeout {timeout}")?;
     }
@@ -132,6 +149,39 @@ fn write_route(text: &mut String, route: &Route) -> std::fmt::Result {
         writeln!(text, "  mirror {}% to {}", mirror.percentage, mirror.host)?;
     }
     Ok(())
+}
+
+/// What is special of one share.
+fn write_share(text: &mut String, share: &Destination) -> std::fmt::Result {
+    for (of, headers) in [
+        ("request", &share.request_headers),
+        ("response", &share.response_headers),
+    ] {
+        let mut lines = String::new();
+        write_headers(&mut lines, of, headers)?;
+        for line in lines.lines() {
+            writeln!(text, "      {line}")?;
+        }
+    }
+    match &share.hash {
+        Some(Hash {
+            header: Some(name), ..
+        }) => writeln!(text, "        hash of header {name}"),
+        Some(Hash {
+            query_parameter: Some(name),
+            ..
+        }) => {
+            writeln!(text, "        hash of query parameter {name}")
+        }
+        Some(Hash {
+            cookie: Some(cookie),
+            ..
+        }) => {
+            writeln!(text, "        hash of cookie {}", cookie.name)
+        }
+        Some(_) => writeln!(text, "        hash of the client's address"),
+        None => Ok(()),
+    }
 }
 
 fn write_headers(text: &mut String, of: &str, headers: &Headers) -> std::fmt::Result {

@@ -1,13 +1,14 @@
 //! What a verdict of authorization says, in the answer's words.
 
 use weft_decision::{
-    Layer, Verdict,
-    authorize::{Considered as Judged, Reason},
+    Attributes, Check, Layer, Verdict,
+    authorize::{self, Considered as Judged, Reason},
 };
-use weft_model::policy::Action;
+use weft_model::policy::{Action, AuthorizationPolicy, Normalization};
 
 use super::{
-    answer::{Considered, Reference, Response},
+    answer::{Considered, Outcome, Reference, Response},
+    considered::{failing, least, needed},
     passage::Passage,
 };
 
@@ -18,25 +19,35 @@ pub(super) fn name(layer: Layer) -> &'static str {
     }
 }
 
-fn action(action: &Action) -> String {
-    match action {
-        Action::Allow => "ALLOW".into(),
-        Action::Deny => "DENY".into(),
-        Action::Audit => "AUDIT".into(),
-        Action::Custom(provider) => format!("CUSTOM {provider}"),
+fn action(policy: &AuthorizationPolicy) -> String {
+    let dry_run = if policy.is_dry_run { " (dry run)" } else { "" };
+    match &policy.action {
+        Action::Custom(provider) => format!("CUSTOM {provider}{dry_run}"),
+        action => format!("{}{dry_run}", action.name()),
     }
 }
 
-pub(super) fn write_down(verdict: &Verdict<'_>, passage: &mut Passage) {
+/// A verdict with what led to it.
+struct Told<'v> {
+    verdict: &'v Verdict<'v>,
+    attributes: &'v Attributes<'v>,
+    normalization: Normalization,
+}
+
+pub(super) fn write_down(
+    verdict: &Verdict<'_>,
+    attributes: &Attributes<'_>,
+    normalization: Normalization,
+    passage: &mut Passage,
+) {
+    let told = Told {
+        verdict,
+        attributes,
+        normalization,
+    };
     passage.layer = name(verdict.layer);
     for judged in &verdict.considered {
-        passage.considered.push(Considered {
-            resource: Reference::new(&judged.policy.author.origin, judged.rule),
-            r#type: "authorization",
-            action: action(&judged.policy.action),
-            matched: judged.rule.is_some(),
-            reason: reason(judged),
-        });
+        told.policy(judged, &mut passage.considered);
     }
     for (provider, judged) in verdict.external() {
         let policy = &judged.policy.author.name;
@@ -44,10 +55,14 @@ pub(super) fn write_down(verdict: &Verdict<'_>, passage: &mut Passage) {
             "{policy} asks the external authorizer {provider}, whose answer is not known here"
         ));
     }
+    for judged in verdict.audited() {
+        let policy = &judged.policy.author.name;
+        passage.notes.push(format!("{policy} writes it down"));
+    }
     if let Some((policy, rule)) = verdict.decided_by {
         passage.decided_by = Some(Reference::new(&policy.author.origin, rule));
     }
-    opposite(verdict, passage);
+    told.opposite(passage);
     if verdict.is_allowed {
         return;
     }
@@ -64,74 +79,164 @@ pub(super) fn write_down(verdict: &Verdict<'_>, passage: &mut Passage) {
     });
 }
 
-fn reason(judged: &Judged<'_>) -> String {
-    if judged.policy.is_dry_run {
-        return match judged.rule {
-            Some(_) => "would fit, but it is a dry run".into(),
-            None => "would not fit; it is a dry run".into(),
-        };
+impl Told<'_> {
+    fn checks(&self, policy: &AuthorizationPolicy) -> Vec<Vec<Check>> {
+        authorize::checks(
+            policy,
+            self.attributes,
+            self.verdict.layer,
+            self.normalization,
+        )
     }
-    match judged.rule {
-        Some(rule) => format!("rule {rule} fits"),
-        None if judged.policy.rules.is_empty() => "it has no rules: nothing fits".into(),
-        None => {
-            let misses = judged.misses.iter().enumerate();
-            let misses: Vec<String> = misses
-                .map(|(rule, miss)| format!("rule {rule}: {miss} does not fit"))
-                .collect();
-            misses.join("; ")
+
+    /// The policy that had decided before this one was asked.
+    fn decided_before(&self, judged: &Judged<'_>) -> Option<String> {
+        let policy = judged.policy;
+        if policy.is_dry_run || policy.action == Action::Audit {
+            return None;
+        }
+        let is_final = matches!(
+            self.verdict.reason,
+            Reason::Denied | Reason::Allowed | Reason::SeveralProviders
+        );
+        let (winner, rule) = self.verdict.decided_by.filter(|_| is_final)?;
+        let position = |wanted: &AuthorizationPolicy| {
+            let mut all = self.verdict.considered.iter();
+            all.position(|other| other.policy.author.name == wanted.author.name)
+        };
+        let is_later = position(policy) > position(winner);
+        is_later.then(|| Reference::new(&winner.author.origin, rule).title())
+    }
+
+    fn policy(&self, judged: &Judged<'_>, considered: &mut Vec<Considered>) {
+        let policy = judged.policy;
+        let origin = &policy.author.origin;
+        let before = self.decided_before(judged);
+        let mut add = |rule: Option<usize>, outcome, reason: String, checks: &[Check]| {
+            considered.push(Considered {
+                action: action(policy),
+                checks: checks.iter().map(Into::into).collect(),
+                ..Considered::new(
+                    Reference::new(origin, rule),
+                    "authorization",
+                    outcome,
+                    reason,
+                )
+            });
+        };
+        if policy.rules.is_empty() {
+            let reason = "it has no rules: nothing fits";
+            let (outcome, reason) = match &before {
+                Some(winner) => (
+                    Outcome::NotReached,
+                    format!("not reached, since {winner} decides"),
+                ),
+                None => (Outcome::NotMatched, reason.to_owned()),
+            };
+            add(None, outcome, reason, &[]);
+        }
+        for (index, checks) in self.checks(policy).iter().enumerate() {
+            let is_after = judged.rule.is_some_and(|fitting| index > fitting);
+            let (outcome, reason) = if let Some(winner) = &before {
+                let reason = format!("not reached, since {winner} decides");
+                (Outcome::NotReached, reason)
+            } else if is_after {
+                let reason = "not reached, since an earlier rule of it fits";
+                (Outcome::NotReached, reason.to_owned())
+            } else if judged.rule == Some(index) {
+                (Outcome::Matched, self.fitting(policy, index))
+            } else {
+                (Outcome::NotMatched, self.missing(policy, checks))
+            };
+            let asked = outcome != Outcome::NotReached;
+            let checks = if asked { &checks[..] } else { &[] };
+            add(Some(index), outcome, reason, checks);
         }
     }
-}
 
-/// What would have to change for the opposite verdict.
-fn opposite(verdict: &Verdict<'_>, passage: &mut Passage) {
-    match verdict.reason {
-        Reason::NoPolicy => passage
-            .opposite
-            .push("a DENY policy would have to fit, or an ALLOW policy exist and not fit".into()),
-        Reason::Allowed => {
-            if let Some((policy, _)) = verdict.decided_by {
-                let policy = &policy.author.name;
-                passage.opposite.push(format!(
-                    "{policy} would have to stop fitting, or a DENY policy fit"
+    fn fitting(&self, policy: &AuthorizationPolicy, rule: usize) -> String {
+        if policy.is_dry_run {
+            return "would fit, but it is a dry run".into();
+        }
+        let unseen = policy.rules[rule].http_attributes();
+        if self.verdict.layer == Layer::L4 && !unseen.is_empty() {
+            return format!(
+                "fits; what the kernel cannot see is passed over: {}",
+                unseen.join(", ")
+            );
+        }
+        "fits".into()
+    }
+
+    fn missing(&self, policy: &AuthorizationPolicy, checks: &[Check]) -> String {
+        let prefix = if policy.is_dry_run {
+            "would not fit, and it is a dry run"
+        } else {
+            "does not fit"
+        };
+        format!("{prefix}: {}", failing(checks))
+    }
+
+    /// What would have to change for the opposite verdict.
+    fn opposite(&self, passage: &mut Passage) {
+        let say = &mut passage.opposite;
+        match (self.verdict.reason, self.verdict.decided_by) {
+            (Reason::NoPolicy, _) => say.push(
+                "a DENY policy would have to fit, or an ALLOW policy exist and not fit".into(),
+            ),
+            (Reason::Allowed, Some((policy, rule))) => {
+                let title = Reference::new(&policy.author.origin, rule).title();
+                let why = self.because(policy, rule);
+                say.push(format!(
+                    "{title} would have to stop fitting{why}, or a DENY policy fit"
                 ));
             }
-        }
-        Reason::Denied => {
-            if let Some((policy, rule)) = verdict.decided_by {
-                let rule = rule.map_or(String::new(), |rule| format!(" rule {rule} of"));
-                let policy = &policy.author.name;
-                passage.opposite.push(
-                    format!("{rule} {policy} would have to stop fitting")
-                        .trim()
-                        .into(),
-                );
+            (Reason::Denied, Some((policy, rule))) => {
+                let title = Reference::new(&policy.author.origin, rule).title();
+                let why = self.because(policy, rule);
+                say.push(format!("{title} would have to stop fitting{why}"));
             }
-        }
-        Reason::NotAllowed => {
-            let allows = verdict.considered.iter().filter(|judged| {
-                judged.policy.action == Action::Allow && !judged.policy.is_dry_run
-            });
-            for judged in allows {
-                let policy = &judged.policy.author.name;
-                if judged.misses.is_empty() {
-                    passage
-                        .opposite
-                        .push(format!("{policy} would have to have a rule that fits"));
-                }
-                for (rule, miss) in judged.misses.iter().enumerate() {
-                    passage.opposite.push(format!(
-                        "{miss} of rule {rule} of {policy} would have to fit"
-                    ));
-                }
+            (Reason::NotAllowed, _) => say.extend(self.nearest()),
+            (Reason::SeveralProviders, _) => {
+                say.push("CUSTOM policies would have to name one provider".into());
             }
+            (Reason::BadPath, _) => {
+                say.push("the path would have to be one that can be normalized".into());
+            }
+            _ => {}
         }
-        Reason::SeveralProviders => passage
-            .opposite
-            .push("CUSTOM policies would have to name one provider".into()),
-        Reason::BadPath => passage
-            .opposite
-            .push("the path would have to be one that can be normalized".into()),
+    }
+
+    /// What made a rule fit.
+    fn because(&self, policy: &AuthorizationPolicy, rule: Option<usize>) -> String {
+        let all = self.checks(policy);
+        let checks = rule.and_then(|rule| all.get(rule));
+        let each = checks.into_iter().flatten().map(ToString::to_string);
+        let each: Vec<String> = each.collect();
+        if each.is_empty() {
+            return String::new();
+        }
+        format!(" (it fits with {})", each.join("; "))
+    }
+
+    /// The ALLOW rule that comes closest.
+    fn nearest(&self) -> Option<String> {
+        let all = self.verdict.considered.iter();
+        let allows: Vec<&AuthorizationPolicy> = all
+            .map(|judged| judged.policy)
+            .filter(|policy| policy.action == Action::Allow && !policy.is_dry_run)
+            .collect();
+        let rules = allows.iter().flat_map(|policy| {
+            let rules = self.checks(policy).into_iter().enumerate();
+            rules.map(|(rule, checks)| (*policy, rule, least(&checks)))
+        });
+        let nearest = rules.min_by_key(|(.., checks)| checks.len());
+        if let Some((policy, rule, checks)) = nearest {
+            let title = Reference::new(&policy.author.origin, Some(rule)).title();
+            return Some(format!("{title} would allow it with {}", needed(&checks)));
+        }
+        let policy = allows.first()?;
+        let title = Reference::new(&policy.author.origin, None).title();
+        Some(format!("{title} would have to have a rule that fits"))
     }
 }

@@ -61,8 +61,8 @@ impl Certificates {
         gauges: Gauges,
     ) -> Self {
         let mut bundle = TrustBundle::new();
-        if let Signer::Here(authority) = &signer {
-            for root in authority.roots() {
+        if let Signer::Here(office) = &signer {
+            for root in office.authority().roots() {
                 // The authority has proved that each is one of an authority.
                 drop(bundle.add(domains.own(), root.clone()));
             }

@@ -29,7 +29,8 @@ use weft_wire::ca::{
 };
 
 use super::{
-    SystemClock, store,
+    SystemClock,
+    store::{self, Office},
     tls::{Connection, Peer},
     tokens::{self, Caller},
 };
@@ -58,6 +59,8 @@ pub(super) struct Service {
     address: SocketAddr,
     names: Vec<String>,
     acceptor: TlsAcceptor,
+    /// Who signed the service's own certificate.
+    signed_by: Arc<Authority>,
     replace_at: SystemTime,
     desk: Desk,
 }
@@ -65,7 +68,7 @@ pub(super) struct Service {
 /// What decides about a request.
 #[derive(Clone)]
 struct Desk {
-    authority: Arc<Authority>,
+    office: Arc<Office>,
     domains: Arc<TrustDomains>,
     tokens: Option<PathBuf>,
 }
@@ -76,7 +79,7 @@ impl Service {
         address: SocketAddr,
         further: &[String],
         tokens: Option<PathBuf>,
-        authority: Arc<Authority>,
+        office: Arc<Office>,
         domains: Arc<TrustDomains>,
     ) -> Result<Self> {
         let listener = TcpListener::bind(address)
@@ -89,16 +92,18 @@ impl Service {
         }
         names.extend(further.iter().cloned());
         let desk = Desk {
-            authority,
+            office,
             domains,
             tokens,
         };
+        let signed_by = desk.office.authority();
         let acceptor = acceptor(&desk, &names)?;
         Ok(Self {
             listener,
             address,
             names,
             acceptor,
+            signed_by,
             replace_at: SystemTime::now() + REPLACE,
             desk,
         })
@@ -149,10 +154,12 @@ impl Service {
 
     fn fresh_acceptor(&mut self) -> TlsAcceptor {
         let now = SystemTime::now();
-        if now >= self.replace_at {
+        let authority = self.desk.office.authority();
+        if now >= self.replace_at || !Arc::ptr_eq(&authority, &self.signed_by) {
             match acceptor(&self.desk, &self.names) {
                 Ok(acceptor) => {
                     self.acceptor = acceptor;
+                    self.signed_by = authority;
                     self.replace_at = now + REPLACE;
                 }
                 Err(error) => {
@@ -180,12 +187,12 @@ fn acceptor(desk: &Desk, names: &[String]) -> Result<TlsAcceptor> {
     let id = SpiffeId::new(own, "istio-system", "istiod")?;
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let now = SystemTime::now();
-    let (chain, key) = desk
-        .authority
+    let authority = desk.office.authority();
+    let (chain, key) = authority
         .serving(&names, &id, SERVING, now, store::serial()?)
         .context("the certificate service gets no certificate; is a --ca-name wrong?")?;
     let mut bundle = TrustBundle::new();
-    for root in desk.authority.roots() {
+    for root in authority.roots() {
         bundle.add(own, root.clone())?;
     }
     let policy = TrustPolicy::new(
@@ -212,12 +219,12 @@ impl IstioCertificateService for Desk {
             Ok(seconds) => Duration::from_secs(seconds).min(MAX_WORKLOAD_TTL),
         };
         let serial = store::serial().map_err(|error| Status::internal(error.to_string()))?;
-        let chain = self
-            .authority
+        let authority = self.office.authority();
+        let chain = authority
             .sign(&csr, &id, ttl, SystemTime::now(), serial)
             .map_err(|error| Status::unavailable(error.to_string()))?;
         tracing::info!("signed a certificate for {id}, serial {serial}");
-        let certificates = chain.iter().chain(self.authority.roots());
+        let certificates = chain.iter().chain(authority.roots());
         Ok(Response::new(IstioCertificateResponse {
             cert_chain: certificates
                 .map(|certificate| pem::write_certificates([certificate]))

@@ -6,14 +6,17 @@ use std::{
 };
 
 use anyhow::Result;
-use weft_identity::{Authority, CertificateDer, Csr, SigningRequest, SpiffeId};
+use weft_identity::{CertificateDer, Csr, SigningRequest, SpiffeId};
 
-use super::{remote::Remote, store};
+use super::{
+    remote::Remote,
+    store::{self, Office},
+};
 
 /// An authority of this process, or a service elsewhere.
 pub(crate) enum Signer {
     /// In this process.
-    Here(Arc<Authority>),
+    Here(Arc<Office>),
     /// Elsewhere.
     There(Remote),
 }
@@ -30,7 +33,8 @@ impl Signer {
     /// Has a request signed for `id`.
     pub(crate) async fn sign(&self, csr: &Csr, id: &SpiffeId, ttl: Duration) -> Result<Signed> {
         match self {
-            Self::Here(authority) => {
+            Self::Here(office) => {
+                let authority = office.authority();
                 let request = SigningRequest::from_der(csr.der())?;
                 let now = SystemTime::now();
                 Ok(Signed {

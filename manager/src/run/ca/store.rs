@@ -3,8 +3,9 @@
 use std::{
     fs::{self, DirBuilder, OpenOptions},
     io::Write as _,
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
-    path::Path,
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
 
@@ -13,6 +14,64 @@ use weft_identity::{Authority, PluginFiles, Serial};
 
 /// How long an authority that nobody asked for is valid.
 const BUILT_IN: Duration = Duration::from_secs(3650 * 86_400);
+
+/// The files of an authority.
+const FILES: [&str; 4] = [
+    "ca-cert.pem",
+    "ca-key.pem",
+    "root-cert.pem",
+    "cert-chain.pem",
+];
+
+/// Inode, size and time of change of each file that is there.
+type Stamp = [Option<(u64, u64, i64, i64)>; FILES.len()];
+
+/// An authority, read again when its files change: a root is replaced by adding the new one to
+/// `root-cert.pem`, then putting the new authority in place, then taking the old root away.
+pub(crate) struct Office {
+    dir: PathBuf,
+    held: Mutex<(Stamp, Arc<Authority>)>,
+}
+
+impl Office {
+    /// The authority of a directory.
+    ///
+    /// # Errors
+    /// When a file is missing or wrong.
+    pub(crate) fn open(dir: &Path, now: SystemTime) -> Result<Self> {
+        let stamp = stamp(dir);
+        let authority = Arc::new(load(dir, now)?);
+        Ok(Self {
+            dir: dir.to_owned(),
+            held: Mutex::new((stamp, authority)),
+        })
+    }
+
+    /// As the files are now; while they do not fit each other, as they last did.
+    pub(crate) fn authority(&self) -> Arc<Authority> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let stamp = stamp(&self.dir);
+        if stamp != held.0 {
+            match load(&self.dir, SystemTime::now()) {
+                Ok(authority) => {
+                    tracing::info!("the authority in {} has changed", self.dir.display());
+                    held.1 = Arc::new(authority);
+                }
+                Err(error) => tracing::warn!("{error:#}; the authority read before signs on"),
+            }
+            held.0 = stamp;
+        }
+        Arc::clone(&held.1)
+    }
+}
+
+fn stamp(dir: &Path) -> Stamp {
+    FILES.map(|name| {
+        let metadata = fs::metadata(dir.join(name)).ok()?;
+        let (seconds, nanoseconds) = (metadata.mtime(), metadata.mtime_nsec());
+        Some((metadata.ino(), metadata.len(), seconds, nanoseconds))
+    })
+}
 
 /// Reads the authority of a directory.
 pub(crate) fn load(dir: &Path, now: SystemTime) -> Result<Authority> {
@@ -63,9 +122,9 @@ pub(crate) fn create(dir: &Path, authority: &Authority) -> Result<()> {
 }
 
 /// The authority of a directory, made at first use.
-pub(crate) fn open_or_create(dir: &Path, trust_domain: &str, now: SystemTime) -> Result<Authority> {
+pub(crate) fn open_or_create(dir: &Path, trust_domain: &str, now: SystemTime) -> Result<Office> {
     if dir.join("ca-cert.pem").exists() {
-        return load(dir, now);
+        return Office::open(dir, now);
     }
     // What an interrupted start left: a key that never signed.
     for name in ["ca-key.pem", "root-cert.pem", "cert-chain.pem"] {
@@ -77,7 +136,7 @@ pub(crate) fn open_or_create(dir: &Path, trust_domain: &str, now: SystemTime) ->
         "made a certificate authority for {trust_domain} in {}",
         dir.display()
     );
-    Ok(authority)
+    Office::open(dir, now)
 }
 
 /// A random serial number.
@@ -93,7 +152,7 @@ pub(crate) fn serial() -> Result<Serial> {
 pub(crate) fn chance() -> f64 {
     let mut bytes = [0; 4];
     // Spreading is a courtesy; without randomness all come at once.
-    drop(aws_lc_rs::rand::fill(&mut bytes));
+    let _ = aws_lc_rs::rand::fill(&mut bytes);
     f64::from(u32::from_ne_bytes(bytes)) / f64::from(u32::MAX)
 }
 

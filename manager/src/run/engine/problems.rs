@@ -12,7 +12,8 @@ impl Engine {
     /// Collects what is wrong now, and logs what is newly so.
     pub(super) fn gather_problems(&mut self) {
         let mut problems = self.compiler.problems(&self.store);
-        problems.extend(crate::run::unenforced::problems(&self.store));
+        let enrolled = self.mesh_side.enrolments.open().next().is_some();
+        problems.extend(crate::run::unenforced::problems(&self.store, enrolled));
         problems.extend(self.unreadable.iter().map(|(file, reason)| Problem {
             severity: Severity::Error,
             code: "unreadable",
@@ -28,6 +29,7 @@ impl Engine {
             message: format!("cannot read the file: {reason}; what it held before stays in force"),
         }));
         problems.extend(self.shortages());
+        problems.extend(self.mesh_side.problems().iter().cloned());
         let before: BTreeSet<&Problem> = self.problems.iter().collect();
         for problem in problems.iter().filter(|problem| !before.contains(problem)) {
             let text = problem.to_string();

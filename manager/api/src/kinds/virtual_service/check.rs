@@ -38,6 +38,7 @@ pub(super) fn virtual_service(service: &VirtualService, namespace: &str, cx: &mu
     for (index, route) in service.http.iter().enumerate() {
         http::route(route, service.is_delegate(), list.index(index), cx);
     }
+    covered(service, list, cx);
     let list = at.key("tls");
     for (index, route) in service.tls.iter().enumerate() {
         stream::tls_route(route, service, list.index(index), cx);
@@ -47,6 +48,33 @@ pub(super) fn virtual_service(service: &VirtualService, namespace: &str, cx: &mu
         stream::tcp_route(route, list.index(index), cx);
     }
     visibility::check(&service.export_to, namespace, false, at.key("exportTo"), cx);
+}
+
+/// Warns of prefixes that begin with one that an earlier match takes whole.
+fn covered(service: &VirtualService, list: At<'_>, cx: &mut Reading<'_>) {
+    let mut taken: Vec<(&str, usize, usize)> = Vec::new();
+    for (rule, route) in service.http.iter().enumerate() {
+        let at = list.index(rule);
+        let matches = at.key("match");
+        for (index, one) in route.matches.iter().enumerate() {
+            let Some(StringMatch::Prefix(prefix)) = &one.uri else {
+                continue;
+            };
+            // The same prefix again is for IST0131 of `weft analyze` to say.
+            let is_longer = |earlier: &str| earlier != &**prefix && prefix.starts_with(earlier);
+            let earlier = taken.iter().find(|(earlier, ..)| is_longer(earlier));
+            if let Some((earlier, rule, earlier_index)) = earlier {
+                let message = format_args!(
+                    "prefix {prefix} is not used: http[{rule}].match[{earlier_index}] takes all that \
+                     begins with {earlier}"
+                );
+                cx.warn(matches.index(index), message);
+            }
+            if one.is_prefix_alone() && &**prefix != "/" {
+                taken.push((prefix, rule, index));
+            }
+        }
+    }
 }
 
 /// A VirtualService without hosts holds rules for others.

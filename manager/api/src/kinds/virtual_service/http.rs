@@ -102,6 +102,19 @@ pub struct HttpMatch {
     pub stat_prefix: Arc<str>,
 }
 
+impl HttpMatch {
+    /// Whether a prefix of the path is all that is asked.
+    pub(crate) fn is_prefix_alone(&self) -> bool {
+        let rest = Self {
+            name: "".into(),
+            stat_prefix: "".into(),
+            uri: None,
+            ..self.clone()
+        };
+        matches!(self.uri, Some(StringMatch::Prefix(_))) && rest == Self::default()
+    }
+}
+
 /// A destination with its share (`HTTPRouteDestination`).
 #[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]

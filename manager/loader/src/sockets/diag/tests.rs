@@ -60,14 +60,42 @@ fn lists_exactly_the_sockets_asked_for() {
     let datagram = UdpSocket::bind("[::1]:0").unwrap();
     let netlink = Netlink::open().unwrap();
     let tcp = BTreeSet::from([socket_cookie(&stream), socket_cookie(&listener)]);
-    let found = list(&netlink, 2, Protocol::TCP, &tcp).unwrap();
+    let among = |family, protocol, cookies: &BTreeSet<u64>| {
+        list(&netlink, family, protocol, states(protocol), |id| {
+            cookies.contains(&cookie(id))
+        })
+    };
+    let found = among(2, Protocol::TCP, &tcp).unwrap();
     assert_eq!(found.len(), 1, "the connection, and not the listener");
     assert_eq!(cookie(&found[0]), socket_cookie(&stream));
     let udp = BTreeSet::from([socket_cookie(&datagram)]);
-    assert_eq!(list(&netlink, 10, Protocol::UDP, &udp).unwrap().len(), 1);
-    assert_eq!(list(&netlink, 2, Protocol::UDP, &udp).unwrap().len(), 0);
+    assert_eq!(among(10, Protocol::UDP, &udp).unwrap().len(), 1);
+    assert_eq!(among(2, Protocol::UDP, &udp).unwrap().len(), 0);
 }
 
 fn socket_cookie(socket: &impl std::os::fd::AsFd) -> u64 {
     rustix::net::sockopt::socket_cookie(socket).unwrap()
+}
+
+#[test]
+fn connections_are_listed_with_both_ends_and_listeners_are_not() {
+    let netlink = Netlink::open().unwrap();
+    for address in ["127.0.0.1:0", "[::1]:0"] {
+        let listener = TcpListener::bind(address).unwrap();
+        let at = listener.local_addr().unwrap();
+        let client = TcpStream::connect(at).unwrap();
+        let from = client.local_addr().unwrap();
+        let (_served, _) = listener.accept().unwrap();
+        let all = connections(&netlink).unwrap();
+        let ours = |one: &&TcpConnection| one.local == at || one.remote == at;
+        let mut ends: Vec<_> = all
+            .iter()
+            .filter(ours)
+            .map(|one| (one.local, one.remote))
+            .collect();
+        ends.sort_unstable();
+        let mut expected = [(at, from), (from, at)];
+        expected.sort_unstable();
+        assert_eq!(ends, expected);
+    }
 }

@@ -104,18 +104,53 @@ pub(super) fn locality(setting: &LocalitySetting, at: At<'_>, cx: &mut Reading<'
             at.key("to"),
             format_args!("total locality weight {total} != 100"),
         );
-        let overlaps =
-            |other: &str| other == &*distribute.from || *other == *"*" || &*distribute.from == "*";
-        let is_new = setting.distribute[..index]
-            .iter()
-            .all(|other| !overlaps(&other.from));
-        cx.require(
-            is_new,
-            at.key("from"),
-            format_args!("locality {} overlaps with another", distribute.from),
-        );
+        let to = at.key("to");
+        let names: Vec<&str> = distribute.to.keys().map(|name| &**name).collect();
+        for (index, name) in names.iter().enumerate() {
+            one_locality(name, names[..index].iter().copied(), to.key(name), cx);
+        }
+    }
+    for (index, distribute) in setting.distribute.iter().enumerate() {
+        let before = setting.distribute[..index].iter().map(|one| &*one.from);
+        let at = list.index(index);
+        one_locality(&distribute.from, before, at.key("from"), cx);
     }
     failover(&setting.failover, at, cx);
+}
+
+/// Judges a locality (`region`, `region/zone`, `region/zone/subzone`, `*` for the rest) and whether it
+/// shares a place with one before.
+fn one_locality<'n>(
+    name: &str,
+    mut before: impl Iterator<Item = &'n str>,
+    at: At<'_>,
+    cx: &mut Reading<'_>,
+) {
+    let stars = name.matches('*').count();
+    if stars > 1 || (stars == 1 && !name.ends_with('*')) {
+        let message =
+            format_args!("locality {name}: there may be one wildcard '*', and only at the end");
+        cx.reject(at, message);
+    }
+    let message = format_args!("locality {name} must not contain empty region/zone/subzone info");
+    cx.require(!name.splitn(3, '/').any(str::is_empty), at, message);
+    if let Some(other) = before.find(|other| share_a_place(name, other)) {
+        cx.reject(at, format_args!("locality {name} overlaps with {other}"));
+    }
+}
+
+fn share_a_place(a: &str, b: &str) -> bool {
+    let parts = a.splitn(3, '/').zip(b.splitn(3, '/'));
+    for (a, b) in parts {
+        if a == "*" || b == "*" {
+            return true;
+        }
+        if a != b {
+            return false;
+        }
+    }
+    // One is the other, or the place the other is in.
+    true
 }
 
 /// Judges `zoneAwareLbSetting`.

@@ -1,0 +1,187 @@
+//! Certificates of a mesh of two nodes: rotated under load, missing, expired, of others.
+
+#![expect(clippy::unwrap_used, reason = "a test's set-up may panic")]
+
+use std::{net::SocketAddr, time::Duration};
+
+use bpf_tests::{
+    MeshScene,
+    mesh::{PORT, ask, vip},
+    wait_for,
+};
+use weft_testkit::{Load, cluster::Pod, manifest, server::Http, weft::WeftOptions, weft::offline};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Life of a certificate in these tests.
+const TTL: &str = "10s";
+
+fn http(pod: &Pod) -> Http {
+    Http::start(&pod.inside(), pod.at(PORT), pod.account()).unwrap()
+}
+
+fn short_lived(_node: usize, options: WeftOptions) -> WeftOptions {
+    options.argument("--cert-ttl").argument(TTL)
+}
+
+fn load(scene: &MeshScene, to: SocketAddr) -> Load {
+    let load = Load::start(&scene.client.inside(), to, 2, Duration::from_millis(5));
+    assert!(load.wait_for(20, 20 * SECOND), "the load does not begin");
+    load
+}
+
+#[test]
+fn certificates_rotate_under_load_without_a_failed_request() {
+    let Some(mut scene) = MeshScene::or_skip() else {
+        return;
+    };
+    scene.start_with(short_lived);
+    scene.strict();
+    let _web = http(&scene.web);
+    let before = certificate(&mut scene);
+    let load = load(&scene, vip(1));
+    // Three lives, with the pooled connections' certificates long expired at the end.
+    std::thread::sleep(24 * SECOND);
+    let outcome = load.stop();
+    assert_eq!(outcome.failed, 0, "{outcome:?}");
+    assert!(outcome.total() > 500, "{outcome:?}");
+    let after = certificate(&mut scene);
+    assert!(before <= 10 && after > 0, "{before} {after}");
+}
+
+/// Seconds that the server's certificate still has.
+fn certificate(scene: &mut MeshScene) -> i64 {
+    let list = scene.ask(1, &["workloads"]);
+    list[0]["certificate_expires_seconds"].as_i64().unwrap()
+}
+
+#[test]
+fn the_mesh_lives_on_while_the_authority_is_away_and_refuses_when_certificates_have_expired() {
+    let Some(mut scene) = MeshScene::or_skip() else {
+        return;
+    };
+    scene.start_with(short_lived);
+    scene.strict();
+    let web = http(&scene.web);
+    let client = scene.client.inside();
+    assert_eq!(ask(&client, vip(1)).unwrap().0, "web");
+    scene.cluster.reach_authority(false).unwrap();
+    // At most half of its life is used up.
+    for _ in 0..10 {
+        assert_eq!(ask(&client, vip(1)).unwrap().0, "web");
+        std::thread::sleep(SECOND / 5);
+    }
+    wait_for("the certificate to expire", || certificate(&mut scene) < 0);
+    std::thread::sleep(SECOND);
+    let accepted = web.service().accepted();
+    assert!(
+        ask(&client, vip(1)).is_err(),
+        "an expired certificate is believed"
+    );
+    assert_eq!(web.service().accepted(), accepted);
+    scene.cluster.reach_authority(true).unwrap();
+    wait_for("a new certificate", || ask(&client, vip(1)).is_ok());
+}
+
+#[test]
+fn a_server_with_another_identity_than_expected_is_not_talked_to() {
+    let Some(mut scene) = MeshScene::or_skip() else {
+        return;
+    };
+    // The second node believes that `web` runs as somebody else.
+    scene.cluster.part_policies().unwrap();
+    scene.start();
+    scene.strict();
+    let web = http(&scene.web);
+    assert_eq!(ask(&scene.client.inside(), vip(1)).unwrap().0, "web");
+    let pod = scene.web.yaml();
+    let wrong = pod.replace("serviceAccountName: web", "serviceAccountName: mallory");
+    assert_ne!(pod, wrong);
+    let written = scene.cluster.write_second("pod-shop-web.yaml", &wrong);
+    written.unwrap();
+    wait_for("the other identity", || {
+        scene.ask(1, &["workloads"])[0]["identity"]
+            .as_str()
+            .is_some_and(|identity| identity.ends_with("/sa/mallory"))
+    });
+    let client = scene.client.inside();
+    wait_for("the server to be refused", || ask(&client, vip(1)).is_err());
+    let accepted = web.service().accepted();
+    for _ in 0..5 {
+        assert!(ask(&client, vip(1)).is_err());
+    }
+    assert_eq!(web.service().accepted(), accepted);
+}
+
+#[test]
+fn a_server_of_another_trust_domain_is_not_talked_to() {
+    let Some(mut scene) = MeshScene::or_skip() else {
+        return;
+    };
+    scene.cluster.part_policies().unwrap();
+    let config = "apiVersion: v1\nkind: ConfigMap\n\
+                  metadata: {name: istio, namespace: istio-system}\n\
+                  data:\n  mesh: |\n    trustDomain: elsewhere.example\n";
+    scene.cluster.write_second("mesh.yaml", config).unwrap();
+    let elsewhere = scene.cluster.rig().directory().join("elsewhere");
+    let shown = elsewhere.to_string_lossy();
+    let (init, domain) = (["ca", "init", "--dir"], "elsewhere.example");
+    offline(&[&init[..], &[&shown, "--trust-domain", domain]].concat()).unwrap();
+    scene
+        .cluster
+        .start_with(|node, options| match node {
+            0 => options,
+            _ => ["--ca-address", "--ca-root", "--ca-token-file"]
+                .iter()
+                .fold(options, |options, flag| options.without(flag))
+                .argument("--ca")
+                .argument(&elsewhere.to_string_lossy()),
+        })
+        .unwrap();
+    scene.strict();
+    let web = http(&scene.web);
+    for _ in 0..5 {
+        assert!(ask(&scene.client.inside(), vip(1)).is_err());
+    }
+    assert_eq!(web.service().accepted(), 0);
+}
+
+#[test]
+fn a_root_is_replaced_under_load_with_both_in_force_meanwhile() {
+    let Some(mut scene) = MeshScene::or_skip() else {
+        return;
+    };
+    scene.start_with(short_lived);
+    scene.strict();
+    let _web = http(&scene.web);
+    let load = load(&scene, vip(1));
+    let directory = scene.cluster.authority().unwrap().to_owned();
+    let next = directory.with_extension("next");
+    offline(&["ca", "init", "--dir", &next.to_string_lossy()]).unwrap();
+    let read = |directory: &std::path::Path, file: &str| {
+        std::fs::read_to_string(directory.join(file)).unwrap()
+    };
+    let replace = |file: &str, text: &str| {
+        let draft = directory.join("draft");
+        std::fs::write(&draft, text).unwrap();
+        std::fs::rename(&draft, directory.join(file)).unwrap();
+    };
+    let (old, new) = (
+        read(&directory, "root-cert.pem"),
+        read(&next, "root-cert.pem"),
+    );
+    // Both roots are believed; then the new one signs; then the old one is gone.
+    replace("root-cert.pem", &format!("{old}{new}"));
+    std::thread::sleep(10 * SECOND);
+    for file in ["ca-cert.pem", "ca-key.pem", "cert-chain.pem"] {
+        if next.join(file).exists() {
+            replace(file, &read(&next, file));
+        }
+    }
+    std::thread::sleep(10 * SECOND);
+    replace("root-cert.pem", &new);
+    std::thread::sleep(10 * SECOND);
+    let outcome = load.stop();
+    assert_eq!(outcome.failed, 0, "{outcome:?}");
+    assert_eq!(ask(&scene.client.inside(), vip(1)).unwrap().0, "web");
+}

@@ -1,0 +1,167 @@
+//! The reference of fields, `FIELDS.md`: made from what the readers know. `cargo xtask gen` writes
+//! it (`UPDATE=1`), `cargo xtask gen --check` holds it against what they know now.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{fmt::Write as _, fs, path::Path};
+
+use serde_json::{Value, json};
+use weft_api::{
+    Store,
+    fields::{Field, KindFields, Reach, State, fields},
+};
+
+const HEAD: &str = "# Fields
+
+Every kind and field that Weft knows, and what becomes of it. Made from what the readers know by
+`cargo xtask gen`; do not edit. `weft explain KIND.path` prints the same.
+
+- *used*: it counts, as far as the kind does (said below each kind's name);
+- *reported*: it is read and checked, and a warning says that nothing acts on it;
+- *refused*: an object that sets it is not taken.
+
+A field that is not here is reported as unknown, except in kinds of Kubernetes' own, whose other
+fields are nothing to a mesh. `[]` stands for each item of a list, `*` for any key.
+";
+
+fn render() -> String {
+    let mut out = HEAD.to_owned();
+    for table in fields() {
+        let (kind, versions) = (table.kind, table.versions.join(", "));
+        let group = match kind.group() {
+            "" => "core",
+            group => group,
+        };
+        let reach = match table.reach {
+            Reach::Served => "`weft run` acts on it.",
+            Reach::Explained => {
+                "Validated, compiled and explained; `weft run` does not act on it yet."
+            }
+            Reach::Reported => "Validated; it has no effect yet, and every object is reported.",
+            Reach::Kubernetes => "Only these fields count.",
+        };
+        write!(
+            out,
+            "\n## {kind}, {group} {versions}\n\n{reach}\n\n| field | type | default | state | meaning |\n| --- | --- | --- | --- | --- |\n"
+        )
+        .unwrap();
+        for field in &table.fields {
+            line(&mut out, field);
+        }
+    }
+    out
+}
+
+fn line(out: &mut String, field: &Field) {
+    let state = match &field.state {
+        State::Used => "used".to_owned(),
+        State::Reported(why) => format!("reported: {why}"),
+        State::Refused(why) => format!("refused: {why}"),
+    };
+    let default = field.default.as_ref();
+    let default = default.map_or(String::new(), |default| {
+        format!("`{}`", default.replace('`', ""))
+    });
+    let cells = [
+        format!("`{}`", field.path),
+        field.shape.clone(),
+        default,
+        state,
+        field.meaning.unwrap_or("").to_owned(),
+    ];
+    let cells = cells.map(|cell| cell.replace('|', "\\|").replace('\n', " "));
+    writeln!(out, "| {} |", cells.join(" | ")).unwrap();
+}
+
+#[test]
+fn the_reference_says_what_the_readers_know() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("FIELDS.md");
+    let found = render();
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(&file, &found).unwrap();
+    }
+    let written = fs::read_to_string(&file).unwrap_or_default();
+    assert!(
+        written == found,
+        "FIELDS.md is not what the readers know; run cargo xtask gen and read the difference"
+    );
+}
+
+/// An object of a kind with a field at a path; the first version is the oldest.
+fn object(table: &KindFields, path: &str, value: Value) -> Value {
+    let version = table.versions[0];
+    let api_version = match table.kind.group() {
+        "" => version.to_owned(),
+        group => format!("{group}/{version}"),
+    };
+    let mut nested = value;
+    for step in path.split('.').rev() {
+        let (key, lists) = (step.trim_end_matches("[]"), step.matches("[]").count());
+        for _ in 0..lists {
+            nested = json!([nested]);
+        }
+        let key = if key == "*" { "8080" } else { key };
+        nested = json!({ key: nested });
+    }
+    let mut object = json!({
+        "apiVersion": api_version, "kind": table.kind.name(),
+        "metadata": {"name": "a", "namespace": "a"},
+    });
+    for (key, value) in nested.as_object().unwrap() {
+        object[key] = value.clone();
+    }
+    object
+}
+
+#[test]
+fn a_field_that_is_not_listed_is_never_taken_in_silence() {
+    let mut asked = 0;
+    for table in fields() {
+        if table.reach == Reach::Kubernetes {
+            continue;
+        }
+        for field in table.fields.iter().filter(|field| field.shape == "object") {
+            asked += 1;
+            let object = object(&table, &field.path, json!({"notListed": 1}));
+            let mut store = Store::default();
+            store.put_file("a.json", &object.to_string());
+            let found: Vec<String> = store.problems().map(ToString::to_string).collect();
+            assert!(
+                store.problems().any(|it| it.path.contains("notListed")),
+                "{} {}: takes any field in silence: {found:#?}",
+                table.kind,
+                field.path
+            );
+        }
+    }
+    assert!(asked > 200, "only {asked} objects were asked");
+}
+
+#[test]
+fn what_is_listed_as_reported_is_reported_when_it_is_set() {
+    let tables = fields();
+    let reported = |table: &&KindFields| table.fields.iter().any(|it| it.state != State::Used);
+    let kinds: Vec<&str> = tables
+        .iter()
+        .filter(reported)
+        .map(|it| it.kind.name())
+        .collect();
+    for kind in [
+        "DestinationRule",
+        "ServiceEntry",
+        "Gateway",
+        "VirtualService",
+        "Sidecar",
+    ] {
+        assert!(
+            kinds.contains(&kind),
+            "{kind} has nothing that is reported: {kinds:?}"
+        );
+    }
+}
+
+#[test]
+fn every_meaning_is_of_a_field_that_is_known() {
+    let lost = weft_api::fields::lost_meanings();
+    assert!(lost.is_empty(), "no such fields: {lost:?}");
+}

@@ -1,0 +1,395 @@
+//! One thread's share of the proxy.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    io,
+    net::SocketAddr,
+    os::fd::OwnedFd,
+    rc::{Rc, Weak},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::spawn_local,
+    time::Instant,
+};
+
+use crate::{
+    Connection, Credentials, Direction, Error, Kernel, Live, Observer, Policy, Record, Settings,
+    Verdict, Workload,
+    buffers::Buffers,
+    inbound, listener,
+    namespace::{Home, Listeners},
+    outbound,
+    pool::Pool,
+    pump::Pair,
+    session::{End, Session, Stream},
+    workload::Member,
+};
+
+/// What all threads have in common.
+pub(crate) struct Shared {
+    pub(crate) settings: Settings,
+    pub(crate) kernel: Arc<dyn Kernel>,
+    pub(crate) policy: Arc<dyn Policy>,
+    pub(crate) credentials: Arc<dyn Credentials>,
+    pub(crate) observer: Arc<dyn Observer>,
+    /// Connections of applications, per thread.
+    pub(crate) loads: Vec<AtomicUsize>,
+    pub(crate) workers: OnceLock<Vec<mpsc::WeakUnboundedSender<Command>>>,
+}
+
+impl Shared {
+    pub(crate) fn connections(&self) -> usize {
+        self.loads.iter().map(|it| it.load(Relaxed)).sum()
+    }
+}
+
+/// What a thread is told.
+pub(crate) enum Command {
+    Add(Arc<Workload>, Option<Listeners>),
+    Remove(u64),
+    /// A connection that another thread accepted.
+    Accepted(u64, Direction, OwnedFd, SocketAddr),
+    PolicyChanged,
+    Snapshot(oneshot::Sender<Vec<Live>>),
+    Drain,
+    Cut,
+}
+
+/// One thread's share of the proxy.
+pub(crate) struct Worker {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) buffers: Rc<Buffers>,
+    pub(crate) home: Home,
+    pub(crate) pool: Pool,
+    index: usize,
+    members: RefCell<HashMap<u64, Rc<Member>>>,
+    sessions: RefCell<Vec<(u64, Weak<Session>)>>,
+    carried: RefCell<HashMap<u64, Rc<Carried>>>,
+    next: Cell<u64>,
+    draining: Cell<bool>,
+}
+
+/// A connection of an application, under way.
+pub(crate) struct Carried {
+    connection: Connection,
+    began: Instant,
+    way: Way,
+    /// What policy said when it changed its mind.
+    denied: RefCell<Option<Arc<str>>>,
+}
+
+/// How it is carried.
+pub(crate) enum Way {
+    Tunnel(Rc<Stream>),
+    Plain(Rc<Pair>),
+}
+
+/// A place among the connections that may be.
+pub(crate) struct Place(Arc<Shared>, usize);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.loads[self.1].fetch_sub(1, Relaxed);
+    }
+}
+
+impl Worker {
+    pub(crate) fn new(shared: Arc<Shared>, index: usize) -> io::Result<Self> {
+        Ok(Self {
+            buffers: Rc::new(Buffers::new(shared.settings.burst, Instant::now())),
+            home: Home::here()?,
+            pool: Pool::default(),
+            index,
+            members: RefCell::default(),
+            sessions: RefCell::default(),
+            carried: RefCell::default(),
+            next: Cell::new(0),
+            draining: Cell::new(false),
+            shared,
+        })
+    }
+
+    /// Until nobody can tell it anything any more.
+    pub(crate) async fn run(self: Rc<Self>, mut commands: mpsc::UnboundedReceiver<Command>) {
+        let mut seconds = tokio::time::interval(Duration::from_secs(1));
+        seconds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                command = commands.recv() => match command {
+                    Some(command) => self.obey(command),
+                    None => break,
+                },
+                now = seconds.tick() => self.tick(now),
+            }
+        }
+        self.cut();
+        // Tasks see the end and tell the observer.
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+
+    fn obey(self: &Rc<Self>, command: Command) {
+        match command {
+            Command::Add(workload, listeners) => self.add(workload, listeners),
+            Command::Remove(key) => self.remove(key),
+            Command::Accepted(key, direction, fd, peer) => self.carry(key, direction, fd, peer),
+            Command::PolicyChanged => self.check_again(),
+            Command::Snapshot(answer) => drop(answer.send(self.snapshot())),
+            Command::Drain => self.drain(),
+            Command::Cut => self.cut(),
+        }
+    }
+
+    fn add(self: &Rc<Self>, workload: Arc<Workload>, listeners: Option<Listeners>) {
+        let member = Rc::new(Member::new(workload));
+        if let Some(listeners) = listeners {
+            let key = member.key();
+            for socket in listeners.outbound {
+                let task = listener::accept(self.clone(), key, Direction::Outbound, socket);
+                member.listens(spawn_local(task).abort_handle());
+            }
+            let task = listener::accept(self.clone(), key, Direction::Inbound, listeners.inbound);
+            member.listens(spawn_local(task).abort_handle());
+        }
+        let old = self.members.borrow_mut().insert(member.key(), member);
+        if let Some(old) = old {
+            old.leave();
+        }
+    }
+
+    fn remove(&self, key: u64) {
+        if let Some(member) = self.members.borrow_mut().remove(&key) {
+            member.leave();
+        }
+        self.pool.forget(key);
+        let sessions = self.living(|it| *it == key);
+        sessions.iter().for_each(|it| it.cut());
+        for carried in self.carried.borrow().values() {
+            if carried.connection.workload == key {
+                carried.cut();
+            }
+        }
+    }
+
+    /// Takes an accepted connection, here or on the thread that has least to do.
+    pub(crate) fn dispatch(
+        self: &Rc<Self>,
+        key: u64,
+        direction: Direction,
+        fd: OwnedFd,
+        peer: SocketAddr,
+    ) {
+        let loads = &self.shared.loads;
+        let own = loads[self.index].load(Relaxed);
+        let least = loads
+            .iter()
+            .enumerate()
+            .map(|(at, load)| (load.load(Relaxed), at))
+            .min();
+        if let Some((load, at)) = least
+            && load + 1 < own
+            && let Some(workers) = self.shared.workers.get()
+            && let Some(worker) = workers[at].upgrade()
+        {
+            worker
+                .send(Command::Accepted(key, direction, fd, peer))
+                .ok();
+            return;
+        }
+        self.carry(key, direction, fd, peer);
+    }
+
+    fn carry(self: &Rc<Self>, key: u64, direction: Direction, fd: OwnedFd, peer: SocketAddr) {
+        let member = self.members.borrow().get(&key).cloned();
+        let Some(member) = member.filter(|_| !self.draining.get()) else {
+            return;
+        };
+        match direction {
+            Direction::Inbound => drop(spawn_local(inbound::peer(self.clone(), member, fd, peer))),
+            Direction::Outbound => drop(spawn_local(outbound::client(
+                self.clone(),
+                member,
+                fd,
+                peer,
+            ))),
+        }
+    }
+
+    /// A place for one more connection; `None` when there are too many.
+    pub(crate) fn place(&self) -> Option<Place> {
+        if self.shared.connections() >= self.shared.settings.max_connections {
+            return None;
+        }
+        self.shared.loads[self.index].fetch_add(1, Relaxed);
+        Some(Place(self.shared.clone(), self.index))
+    }
+
+    /// Carries a connection between proxies.
+    pub(crate) fn keep(&self, key: u64, session: &Rc<Session>) {
+        self.sessions
+            .borrow_mut()
+            .push((key, Rc::downgrade(session)));
+        spawn_local(session.clone().drive());
+        if self.draining.get() {
+            session.leave();
+        }
+    }
+
+    /// Notes a connection of an application, and tells of it.
+    pub(crate) fn opened(&self, connection: Connection, began: Instant, way: Way) -> u64 {
+        self.shared.observer.opened(&connection);
+        let number = self.next.get();
+        self.next.set(number + 1);
+        let denied = RefCell::new(None);
+        let carried = Carried {
+            connection,
+            began,
+            way,
+            denied,
+        };
+        self.carried.borrow_mut().insert(number, Rc::new(carried));
+        number
+    }
+
+    /// Tells that it is over.
+    pub(crate) fn closed(&self, number: u64, result: Result<(), Error>) {
+        let Some(carried) = self.carried.borrow_mut().remove(&number) else {
+            return;
+        };
+        let error = match (carried.denied.take(), result) {
+            (Some(reason), _) => Some(Error::Denied(reason)),
+            (None, result) => result.err(),
+        };
+        let counts = carried.counts();
+        let connection = carried.connection.clone();
+        self.tell(connection, carried.began, counts, error);
+    }
+
+    /// Tells of a connection that did not come about.
+    pub(crate) fn refused(&self, connection: Connection, began: Instant, error: Error) {
+        self.tell(connection, began, (0, 0), Some(error));
+    }
+
+    fn tell(
+        &self,
+        connection: Connection,
+        began: Instant,
+        counts: (u64, u64),
+        error: Option<Error>,
+    ) {
+        self.shared.observer.closed(&Record {
+            connection,
+            sent: counts.0,
+            received: counts.1,
+            duration: began.elapsed(),
+            flag: error
+                .as_ref()
+                .map_or(crate::Flag::None, |it| it.cause().into()),
+            error: error.map(|it| it.to_string().into()),
+        });
+    }
+
+    fn tick(&self, now: Instant) {
+        self.buffers.set_now(now);
+        self.pool.tidy();
+        for session in self.living(|_| true) {
+            session.tick();
+        }
+    }
+
+    /// Connections between proxies that have not ended; others are dropped from the list.
+    fn living(&self, mut which: impl FnMut(&u64) -> bool) -> Vec<Rc<Session>> {
+        let mut living = Vec::new();
+        self.sessions.borrow_mut().retain(|(key, session)| {
+            let session = session.upgrade().filter(|it| !it.is_closed());
+            let keep = session.is_some();
+            living.extend(session.filter(|_| which(key)));
+            keep
+        });
+        living
+    }
+
+    /// Asks policy again about every connection that peers have to workloads here.
+    fn check_again(&self) {
+        for carried in self.carried.borrow().values() {
+            let connection = &carried.connection;
+            let (Direction::Inbound, Some(client)) =
+                (connection.direction, &connection.source_identity)
+            else {
+                continue;
+            };
+            let (source, destination) = (connection.source, connection.destination);
+            let policy = &self.shared.policy;
+            if let Verdict::Deny(reason) =
+                policy.authorize(connection.workload, client, source, destination)
+            {
+                *carried.denied.borrow_mut() = Some(reason);
+                carried.cut();
+            }
+        }
+    }
+
+    fn snapshot(&self) -> Vec<Live> {
+        let carried = self.carried.borrow();
+        let live = carried.values().map(|it| {
+            let (sent, received) = it.counts();
+            let connection = it.connection.clone();
+            let age = it.began.elapsed();
+            Live {
+                connection,
+                sent,
+                received,
+                age,
+            }
+        });
+        live.collect()
+    }
+
+    fn drain(&self) {
+        self.draining.set(true);
+        for member in self.members.borrow().values() {
+            member.stop_listening();
+        }
+        for session in self.living(|_| true) {
+            session.leave();
+        }
+    }
+
+    fn cut(&self) {
+        self.drain();
+        for session in self.living(|_| true) {
+            session.cut();
+        }
+        for carried in self.carried.borrow().values() {
+            carried.cut();
+        }
+    }
+}
+
+impl Carried {
+    /// Bytes from source to destination, and back.
+    fn counts(&self) -> (u64, u64) {
+        let (up, down) = match &self.way {
+            Way::Tunnel(stream) => (stream.up.get(), stream.down.get()),
+            Way::Plain(pair) => pair.counts(),
+        };
+        match self.connection.direction {
+            Direction::Outbound => (up, down),
+            Direction::Inbound => (down, up),
+        }
+    }
+
+    fn cut(&self) {
+        match &self.way {
+            Way::Tunnel(stream) => stream.finish(End::Cut),
+            Way::Plain(pair) => pair.cut(),
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! `weft enrol`, `weft workloads`.
+
+use std::{
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail};
+use weft_admin::{Client, EnrolledReport, routes};
+
+use super::{Manager, NEGATIVE, instance, output, table::Table};
+use crate::{
+    args::mesh::{Claim, EnrolArgs, WorkloadName, WorkloadsArgs},
+    run::enrolment,
+};
+
+/// `weft enrol`: writes it down, and waits until the manager serves it.
+pub(crate) fn run(args: &EnrolArgs) -> Result<ExitCode> {
+    let state = instance::running(args.instance.state.as_deref())?;
+    if args.remove {
+        let name: WorkloadName = args.workload.parse().map_err(anyhow::Error::msg)?;
+        let was = enrolment::remove(&state, &name).context("cannot take the enrolment back")?;
+        if !was {
+            tracing::warn!("{name} is not enrolled by `weft enrol`");
+        }
+        return Ok(ExitCode::from(if was { 0 } else { NEGATIVE }));
+    }
+    let claim: Claim = args.workload.parse().map_err(anyhow::Error::msg)?;
+    enrolment::write(&state, &claim).context("cannot write the enrolment down")?;
+    if args.wait == 0 {
+        return Ok(ExitCode::SUCCESS);
+    }
+    wait(&Client::new(&state), &claim, Duration::from_secs(args.wait))
+}
+
+#[expect(
+    clippy::disallowed_types,
+    reason = "waits for a manager as a person would"
+)]
+fn wait(client: &Client, claim: &Claim, patience: Duration) -> Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start a runtime")?;
+    let deadline = Instant::now() + patience;
+    loop {
+        let workloads: Vec<EnrolledReport> = runtime.block_on(client.fetch(routes::WORKLOADS))?;
+        let found = workloads.into_iter().find(|one| {
+            one.namespace == claim.name.namespace
+                && one.name == claim.name.name
+                && one.netns == claim.netns.to_string_lossy()
+        });
+        let reason = match found {
+            Some(report) if report.ready => return Ok(ExitCode::SUCCESS),
+            Some(report) => report.reason,
+            None => None,
+        };
+        if Instant::now() > deadline {
+            let reason =
+                reason.unwrap_or_else(|| "the manager has not looked at it yet".to_owned());
+            bail!("{} is enrolled, but not served: {reason}", claim.name);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// `weft workloads`.
+pub(crate) fn list(args: &WorkloadsArgs) -> Result<ExitCode> {
+    let manager = Manager::find(&args.instance)?;
+    let workloads: Vec<EnrolledReport> = manager.fetch(routes::WORKLOADS)?;
+    output::print(args.output, &workloads, |workloads| render(workloads))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn render(workloads: &[EnrolledReport]) -> String {
+    let mut table = Table::new(&[
+        "NAMESPACE",
+        "NAME",
+        "READY",
+        "MTLS",
+        "PROXIED",
+        "ADDRESSES",
+        "IDENTITY",
+        "NETNS",
+    ]);
+    for one in workloads {
+        table.row([
+            one.namespace.clone(),
+            one.name.clone(),
+            if one.ready {
+                "yes".to_owned()
+            } else {
+                "no".to_owned()
+            },
+            one.mtls.clone().unwrap_or_else(|| "-".to_owned()),
+            one.addresses.join(","),
+            one.identity.clone().unwrap_or_else(|| "-".to_owned()),
+            one.netns.clone(),
+        ]);
+    }
+    let mut text = table.render(0);
+    for one in workloads {
+        if let Some(reason) = &one.reason {
+            text.push_str(&format!("{}/{}: {reason}\n", one.namespace, one.name));
+        }
+    }
+    text
+}

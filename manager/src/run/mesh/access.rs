@@ -1,0 +1,129 @@
+//! The access log: what the proxy tells, written by a thread of its own so that no connection waits
+//! for a disk.
+
+use std::{
+    fs::OpenOptions,
+    io::{self, Write},
+    net::SocketAddr,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{SyncSender, TrySendError, sync_channel},
+    },
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::Context as _;
+use weft_identity::SpiffeId;
+use weft_proxy::{Connection, Flag, Observer, Record};
+use weft_telemetry::{AccessEnd, AccessLine, Direction, LineFormat};
+
+use super::view::View;
+use crate::run::Shared;
+
+/// Lines that may wait for the disk.
+const WAITING: usize = 8192;
+
+/// Takes what the proxy tells.
+pub(crate) struct AccessLog {
+    lines: Option<SyncSender<AccessLine>>,
+    view: Arc<View>,
+    /// Lines that found no room.
+    dropped: AtomicU64,
+}
+
+impl AccessLog {
+    /// Writes to a file, appended to; `-` is standard output; without one, nowhere.
+    pub(crate) fn open(
+        path: Option<&Path>,
+        format: LineFormat,
+        shared: &Shared,
+    ) -> anyhow::Result<Self> {
+        let view = Arc::clone(&shared.engine().mesh_side.view);
+        let lines = path.map(|path| start(path, format)).transpose()?;
+        Ok(Self {
+            lines,
+            view,
+            dropped: AtomicU64::new(0),
+        })
+    }
+
+    fn end(&self, addr: SocketAddr, identity: Option<&SpiffeId>) -> AccessEnd {
+        let instance = self.view.instance(addr.ip());
+        AccessEnd {
+            addr: Some(addr),
+            workload: instance.as_ref().map(|one| Arc::clone(&one.name)),
+            namespace: instance.as_ref().map(|one| Arc::clone(&one.namespace)),
+            identity: identity.map(|identity| identity.to_string().into()),
+        }
+    }
+
+    fn line(&self, record: &Record) -> AccessLine {
+        let connection = &record.connection;
+        let (direction, sent, received) = match connection.direction {
+            weft_proxy::Direction::Outbound => (Direction::Outbound, record.sent, record.received),
+            // Upstream of the server's node is the application.
+            weft_proxy::Direction::Inbound => (Direction::Inbound, record.received, record.sent),
+        };
+        AccessLine {
+            time: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default(),
+            src: self.end(connection.source, connection.source_identity.as_ref()),
+            dst: self.end(
+                connection.destination,
+                connection.destination_identity.as_ref(),
+            ),
+            hbone_addr: connection.hbone,
+            service: None,
+            direction,
+            bytes_sent: sent,
+            bytes_recv: received,
+            duration: record.duration,
+            error: record.error.clone(),
+            policy: (record.flag == Flag::Denied)
+                .then(|| record.error.clone())
+                .flatten(),
+            response_flags: record.flag.as_str(),
+        }
+    }
+}
+
+impl Observer for AccessLog {
+    fn opened(&self, _connection: &Connection) {}
+
+    fn closed(&self, record: &Record) {
+        let Some(lines) = &self.lines else {
+            return;
+        };
+        if let Err(TrySendError::Full(_)) = lines.try_send(self.line(record)) {
+            let dropped = self.dropped.fetch_add(1, Ordering::Relaxed) + 1;
+            if dropped.is_power_of_two() {
+                tracing::warn!("the access log cannot keep up: {dropped} lines dropped so far");
+            }
+        }
+    }
+}
+
+fn start(path: &Path, format: LineFormat) -> anyhow::Result<SyncSender<AccessLine>> {
+    let mut out: Box<dyn Write + Send> = if path == Path::new("-") {
+        Box::new(io::stdout())
+    } else {
+        let file = OpenOptions::new().create(true).append(true).open(path);
+        Box::new(file.with_context(|| format!("cannot write the access log {}", path.display()))?)
+    };
+    let (sender, lines) = sync_channel::<AccessLine>(WAITING);
+    std::thread::Builder::new()
+        .name("access-log".to_owned())
+        .spawn(move || {
+            for line in lines {
+                let text = line.render(format) + "\n";
+                if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+                    return tracing::error!("cannot write the access log any more: {error}");
+                }
+            }
+        })
+        .context("cannot start the access log's thread")?;
+    Ok(sender)
+}

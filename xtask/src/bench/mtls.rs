@@ -1,0 +1,219 @@
+//! `cargo xtask bench mtls`: what encryption between nodes costs, and what policy costs on one node,
+//! each against the same pods without Weft, in the same rounds.
+//!
+//! Client and server are pinned to different CPUs; the managers, whose proxies carry the encrypted
+//! connections, go where the scheduler puts them, as they would.
+
+mod memory;
+mod town;
+
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use weft_testkit::{client, server::reset_on_close};
+
+use super::{
+    Effort, established,
+    rows::{Better, Rounds, Row, quantile},
+    worker::Worker,
+};
+use crate::say;
+use town::{Town, Way};
+
+/// Bytes of a request and of its response.
+const MESSAGE: usize = 64;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+const GIB: f64 = (1_u64 << 30) as f64;
+
+/// All rows: `mtls-*` between nodes, `local-*` on one.
+pub(super) fn measure(
+    effort: &Effort,
+    wanted: &dyn Fn(&str) -> bool,
+    binary: &std::path::Path,
+) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    let town = say::step("start two nodes and their meshes", || Town::build(binary))?;
+    if wanted("mtls-memory") {
+        rows.extend(say::step("memory", || memory::measure(&town))?);
+    }
+    for way in [Way::Mtls, Way::Local] {
+        let name = way.name();
+        let is_wanted = |row: &str| wanted(&format!("{name}-{row}"));
+        if is_wanted("rr") {
+            rows.extend(say::step(&format!("{name}: request and response"), || {
+                request_response(&town, effort, way)
+            })?);
+        }
+        if is_wanted("connect") || is_wanted("cpu-connect") {
+            rows.extend(say::step(&format!("{name}: connections"), || {
+                connections(&town, effort, way)
+            })?);
+        }
+        for streams in [1, 8] {
+            if is_wanted("stream") || is_wanted("cpu-stream") {
+                let what = format!("{name}: streams at once: {streams}");
+                rows.extend(say::step(&what, || stream(&town, effort, way, streams))?);
+            }
+        }
+    }
+    Ok(rows)
+}
+
+fn request_response(town: &Town, effort: &Effort, way: Way) -> Result<Vec<Row>> {
+    let (meshed, direct) = (
+        open(town.meshed(), town.target(way), b"R")?,
+        open(town.direct(), town.baseline(way), b"R")?,
+    );
+    let (mut p50, mut p99) = (Rounds::default(), Rounds::default());
+    for round in 0..=effort.rounds {
+        let (mut a, mut b) = (Vec::new(), Vec::new());
+        for _pair in 0..2 {
+            established::ask(town.meshed(), &meshed, effort.slice, &mut a)?;
+            established::ask(town.direct(), &direct, effort.slice, &mut b)?;
+            established::ask(town.direct(), &direct, effort.slice, &mut b)?;
+            established::ask(town.meshed(), &meshed, effort.slice, &mut a)?;
+        }
+        if round > 0 {
+            p50.push(quantile(&a, 0.5), quantile(&b, 0.5));
+            p99.push(quantile(&a, 0.99), quantile(&b, 0.99));
+        }
+    }
+    let micros = "microseconds of one round trip of 64 bytes";
+    let of = |row: &str| format!("{}-rr-{row}", way.name());
+    Ok(vec![
+        p50.row(&of("p50"), micros, Better::Lower, "direct"),
+        p99.row(&of("p99"), micros, Better::Lower, "direct"),
+    ])
+}
+
+fn connections(town: &Town, effort: &Effort, way: Way) -> Result<Vec<Row>> {
+    let (mut rate, mut cpu) = (Rounds::default(), Vec::new());
+    for round in 0..=effort.rounds {
+        let (target, baseline) = (town.target(way), town.baseline(way));
+        let before = town.managers_time()?;
+        let weft = connect_slice(town.meshed(), target, effort.slice)?;
+        let used = town.managers_time()? - before;
+        let direct = connect_slice(town.direct(), baseline, effort.slice)?;
+        if round > 0 {
+            rate.push(weft, direct);
+            cpu.push(used.as_secs_f64() / f64::from(effort.slice) * 10_000.0);
+        }
+    }
+    let per_second = "connections per second (connect, 64 bytes there and back, close)";
+    let name = way.name();
+    let mut rows = vec![rate.row(
+        &format!("{name}-connect"),
+        per_second,
+        Better::Higher,
+        "direct",
+    )];
+    // Clock ticks are long and slices short; the mean of all is what they tell.
+    if way == Way::Mtls {
+        let unit = "CPU seconds of both managers per 10,000 connections";
+        let mean = cpu.iter().sum::<f64>() / cpu.len().max(1) as f64;
+        rows.push(Row::alone(&format!("{name}-cpu-connect"), unit, &[mean]));
+    }
+    Ok(rows)
+}
+
+/// Connections per second of a slice.
+fn connect_slice(worker: &Worker, to: SocketAddr, count: u32) -> Result<f64> {
+    worker.run(move || {
+        let begin = Instant::now();
+        for _ in 0..count {
+            let mut stream = client::connect(to, PATIENCE)?;
+            let mut message = [0; MESSAGE];
+            // The kind, and the request.
+            stream.write_all(&[b"R", &message[..]].concat())?;
+            stream.read_exact(&mut message)?;
+            reset_on_close(&stream);
+        }
+        Ok(f64::from(count) / begin.elapsed().as_secs_f64())
+    })
+}
+
+fn stream(town: &Town, effort: &Effort, way: Way, streams: u32) -> Result<Vec<Row>> {
+    let all = |worker: &Worker, to| -> Result<Vec<TcpStream>> {
+        (0..streams).map(|_| open(worker, to, b"S")).collect()
+    };
+    let (meshed, direct) = (
+        all(town.meshed(), town.target(way))?,
+        all(town.direct(), town.baseline(way))?,
+    );
+    let (mut rounds, mut cpu) = (Rounds::default(), Vec::new());
+    let bytes = effort.stream * 2;
+    for round in 0..=effort.rounds.min(9) {
+        let before = town.managers_time()?;
+        let weft = send(town.meshed(), &meshed, bytes)?;
+        let used = town.managers_time()? - before;
+        let direct = send(town.direct(), &direct, bytes)?;
+        if round > 0 {
+            let gigabytes = |seconds: f64| bytes as f64 / seconds / 1e9;
+            rounds.push(gigabytes(weft), gigabytes(direct));
+            cpu.push(used.as_secs_f64() / bytes as f64 * GIB);
+        }
+    }
+    let name = way.name();
+    let suffix = if streams == 1 {
+        String::new()
+    } else {
+        format!("-{streams}")
+    };
+    let unit = format!("gigabytes per second, streams at once: {streams}");
+    let row = format!("{name}-stream{suffix}");
+    let mut rows = vec![rounds.row(&row, &unit, Better::Higher, "direct")];
+    if way == Way::Mtls {
+        let unit = "CPU seconds of both managers per GiB";
+        rows.push(Row::alone(
+            &format!("{name}-cpu-stream{suffix}"),
+            unit,
+            &cpu,
+        ));
+    }
+    Ok(rows)
+}
+
+/// Seconds until all streams together have carried that many bytes.
+fn send(worker: &Worker, streams: &[TcpStream], bytes: u64) -> Result<f64> {
+    if let [one] = streams {
+        return established::send(worker, one, bytes);
+    }
+    let each = bytes / streams.len() as u64;
+    let copies: Result<Vec<TcpStream>> = streams
+        .iter()
+        .map(|stream| stream.try_clone().context("share a connection"))
+        .collect();
+    let copies = copies?;
+    worker.run(move || {
+        let begin = Instant::now();
+        std::thread::scope(|scope| {
+            let senders: Vec<_> = copies
+                .into_iter()
+                .map(|stream| scope.spawn(move || established::send_here(stream, each)))
+                .collect();
+            senders.into_iter().try_for_each(|sender| {
+                let sent = sender.join();
+                sent.ok().context("a sender panicked")?.map(drop)
+            })
+        })?;
+        Ok(begin.elapsed().as_secs_f64())
+    })
+}
+
+/// A connection whose kind is told.
+fn open(worker: &Worker, to: SocketAddr, kind: &'static [u8; 1]) -> Result<TcpStream> {
+    worker.run(move || {
+        let connected = client::connect(to, PATIENCE);
+        let mut stream = connected.with_context(|| format!("connect to {to}"))?;
+        stream.write_all(kind)?;
+        let peer = stream.peer_addr().context("ask for the peer")?;
+        ensure!(peer == to, "the peer of a connection to {to} is {peer}");
+        Ok(stream)
+    })
+}

@@ -1,0 +1,95 @@
+//! Memory of the managers, idle and with ten thousand encrypted connections open.
+
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use weft_testkit::{client, process};
+
+use super::{Row, Town};
+
+/// Connections open at once.
+const OPEN: u32 = 10_000;
+
+/// Where the holding server listens.
+const PORT: u16 = 9000;
+
+const MIB: f64 = (1 << 20) as f64;
+
+/// Rows `mtls-memory-*`: of the client's node and of the server's.
+pub(super) fn measure(town: &Town) -> Result<Vec<Row>> {
+    // Both ends of every connection are this process's.
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    setrlimit(Resource::Nofile, raised).context("raise the limit of open files")?;
+    let idle = resident(town)?;
+    let at = town.far.at(PORT);
+    let place = town.far.inside();
+    let listener = place.run(|| TcpListener::bind(at)).context("listen")?;
+    let holder = place.spawn(move || hold(&listener));
+    let clients = town.meshed().run(move || open(at))?;
+    let server = holder
+        .join()
+        .ok()
+        .context("the holding server panicked")??;
+    // What was needed for the opening alone is given back, or shows.
+    std::thread::sleep(Duration::from_secs(1));
+    let full = resident(town)?;
+    drop((clients, server));
+    let row = |name: &str, unit: &str, value: f64| {
+        Row::alone(&format!("mtls-memory-{name}"), unit, &[value])
+    };
+    let open = "MiB of the manager with 10,000 encrypted connections open";
+    let per = "KiB of a node's manager per open connection, the mean of both nodes";
+    let growth: f64 = full.iter().zip(&idle).map(|(full, idle)| full - idle).sum();
+    Ok(vec![
+        row(
+            "idle",
+            "MiB of a manager, the mean of both",
+            (idle[0] + idle[1]) / 2.0,
+        ),
+        row("client", &format!("{open}, client's node"), full[0]),
+        row("server", &format!("{open}, server's node"), full[1]),
+        row("connection", per, growth / 2.0 * 1024.0 / f64::from(OPEN)),
+    ])
+}
+
+/// MiB of each manager.
+fn resident(town: &Town) -> Result<Vec<f64>> {
+    let pids = town.managers()?;
+    let each = pids
+        .into_iter()
+        .map(|pid| Ok(process::resident(pid)? as f64 / MIB));
+    each.collect()
+}
+
+/// Accepts all, greets, keeps.
+fn hold(listener: &TcpListener) -> Result<Vec<TcpStream>> {
+    let mut held = Vec::new();
+    for _ in 0..OPEN {
+        let (mut stream, _) = listener.accept().context("accept")?;
+        stream.write_all(b".")?;
+        held.push(stream);
+    }
+    Ok(held)
+}
+
+fn open(to: SocketAddr) -> Result<Vec<TcpStream>> {
+    let mut open = Vec::new();
+    for number in 0..OPEN {
+        let connected = client::connect(to, Duration::from_secs(10));
+        let mut stream = connected.with_context(|| format!("connection {number}"))?;
+        // The greeting proves that the other end is there.
+        let greeted = stream.read_exact(&mut [0]);
+        greeted.with_context(|| format!("connection {number}"))?;
+        open.push(stream);
+    }
+    Ok(open)
+}
