@@ -11,9 +11,6 @@ use x509_parser::{certification_request::X509CertificationRequest, prelude::From
 
 use crate::{CsrError, PemError, SpiffeId, pem, tls};
 
-/// Tag of a constructed SEQUENCE.
-const SEQUENCE: u8 = 0x30;
-
 /// A new key and the request for its certificate. `Debug` does not show the key.
 pub struct Csr {
     key: PrivateKeyDer<'static>,
@@ -80,8 +77,7 @@ impl SigningRequest {
     pub fn from_der(der: &[u8]) -> Result<Self, CsrError> {
         let (rest, request) = X509CertificationRequest::from_der(der)
             .map_err(|error| CsrError::Malformed(Box::new(error)))?;
-        // The outermost tag is the one byte that neither the parser nor the signature looks at.
-        if !rest.is_empty() || der.first() != Some(&SEQUENCE) {
+        if !rest.is_empty() {
             return Err(CsrError::TrailingBytes);
         }
         let info = &request.certification_request_info;

@@ -50,7 +50,8 @@ pub use self::{
     spiffe::{SpiffeId, TrustDomains},
     svid::Svid,
     tls::{
-        ALPN_H2, authority_client_config, authority_server_config, client_config, server_config,
+        ALPN_H2, authority_client_config, authority_server_config, client_config, refusal,
+        server_config,
     },
     trust::{TrustBundle, TrustPolicy},
 };

@@ -9,7 +9,7 @@ mod verify;
 use std::sync::{Arc, OnceLock};
 
 use rustls::{
-    ClientConfig, RootCertStore, ServerConfig,
+    CertificateError, ClientConfig, OtherError, RootCertStore, ServerConfig,
     client::Resumption,
     crypto::{CryptoProvider, aws_lc_rs},
     pki_types::{CertificateDer, PrivateKeyDer},
@@ -19,7 +19,7 @@ use rustls::{
     version::TLS13,
 };
 
-use crate::{SpiffeId, Svid, TlsError, TrustPolicy};
+use crate::{PeerError, SpiffeId, Svid, TlsError, TrustPolicy};
 use verify::Verifier;
 
 /// ALPN of HTTP/2.
@@ -123,6 +123,17 @@ pub fn authority_client_config(
     config.alpn_protocols = vec![ALPN_H2.to_vec()];
     config.resumption = Resumption::disabled();
     Ok(Arc::new(config))
+}
+
+/// Why a handshake ended that failed for who the peer is. rustls shows such errors in code; this one
+/// is for people.
+pub fn refusal(error: &rustls::Error) -> Option<&PeerError> {
+    match error {
+        rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(other))) => {
+            other.downcast_ref()
+        }
+        _ => None,
+    }
 }
 
 /// aws-lc with TLS 1.3 only; the hybrid of X25519 and ML-KEM comes first, so that what is recorded

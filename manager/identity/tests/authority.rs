@@ -65,13 +65,48 @@ fn a_request_with_a_broken_signature_is_refused() {
 }
 
 #[test]
-fn a_request_that_was_changed_anywhere_is_refused() {
+fn a_request_that_was_changed_anywhere_is_refused_or_is_for_the_same_key() {
     let der = Csr::generate(&id(CART)).expect("csr").der().to_vec();
+    let authority = authority("mesh.a");
+    let key = |der: &[u8]| {
+        let request = SigningRequest::from_der(der)?;
+        let chain = authority.sign(&request, &id(CART), HOUR, t0(), serial())?;
+        let facts = CertificateFacts::read(&chain[0]).expect("facts");
+        Ok::<_, AuthorityError>(facts.public_key)
+    };
+    let good = key(&der).expect("unchanged");
+    // SEQUENCE { information SEQUENCE { .. }, algorithm, signature }: both lengths take two octets
+    // or three, and the signature covers the first of the three members.
+    let start = header(&der);
+    let signed = start..start + header(&der[start..]) + length(&der[start..]);
     for at in 0..der.len() {
-        let mut changed = der.clone();
-        changed[at] ^= 0x20;
-        assert!(SigningRequest::from_der(&changed).is_err(), "byte {at}");
+        for bit in 0..8 {
+            let mut changed = der.clone();
+            changed[at] ^= 1 << bit;
+            if let Ok(key) = key(&changed) {
+                assert_eq!(key, good, "byte {at}, bit {bit}");
+                assert!(!signed.contains(&at), "byte {at}, bit {bit} is signed");
+            }
+        }
     }
+}
+
+fn header(der: &[u8]) -> usize {
+    2 + if der[1] < 0x80 {
+        0
+    } else {
+        usize::from(der[1] & 0x7f)
+    }
+}
+
+fn length(der: &[u8]) -> usize {
+    if der[1] < 0x80 {
+        return usize::from(der[1]);
+    }
+    let bytes = &der[2..header(der)];
+    bytes
+        .iter()
+        .fold(0, |sum, byte| sum << 8 | usize::from(*byte))
 }
 
 proptest! {

@@ -23,7 +23,7 @@ use rustls::{
 };
 use weft_identity::{
     Authority, Csr, Serial, SigningRequest, SpiffeId, Svid, TrustBundle, TrustDomains, TrustPolicy,
-    client_config, peer_id, server_config,
+    client_config, peer_id, refusal, server_config,
 };
 
 /// When every certificate is signed.
@@ -142,8 +142,10 @@ pub(crate) fn connect_with(
         carry(|to| server.write_tls(to), |from| client.read_tls(from));
         let heard = client.process_new_packets().map(drop);
         // The side that refuses knows why; the other hears only an alert.
-        said.and(heard)
-            .map_err(|error| format!("{error} {error:?}"))?;
+        said.and(heard).map_err(|error| match refusal(&error) {
+            Some(reason) => reason.to_string(),
+            None => format!("{error:?}"),
+        })?;
     }
     let (by_client, by_server) = (client.peer_certificates(), server.peer_certificates());
     let peer = |chain: Option<&[CertificateDer<'static>]>| {
