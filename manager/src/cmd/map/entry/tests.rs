@@ -15,7 +15,7 @@ fn backend() -> Backend {
     Backend {
         address: Address::v4([10, 0, 0, 7]),
         port: 8080,
-        flags: Backend::LOCAL | 8,
+        flags: Backend::LOCAL | 0x40,
         service: 2,
         generation: 5,
         workload: 1,
