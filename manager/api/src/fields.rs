@@ -4,7 +4,7 @@
 //! Nothing is listed by hand that the readers know: paths, types and values of enums come from the
 //! very types and schemas that resources are read with, and whether a field is acted on is asked
 //! of the reader itself. Only meanings and defaults that no schema has are written down, in
-//! [`meanings`].
+//! `meanings`.
 
 mod meanings;
 mod sample;
