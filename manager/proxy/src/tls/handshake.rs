@@ -7,7 +7,7 @@ use rustls::{
     client::{ClientConnectionData, UnbufferedClientConnection},
     pki_types::{CertificateDer, ServerName},
     server::{ServerConnectionData, UnbufferedServerConnection},
-    unbuffered::{ConnectionState, EncodeError, UnbufferedStatus},
+    unbuffered::{ConnectionState, EncodeError, EncodeTlsData, UnbufferedStatus},
 };
 
 use super::record::{Keys, Opener, Sealer, directions};
@@ -128,10 +128,12 @@ async fn drive<S: Side>(socket: &Socket, mut side: S) -> Result<Established, Err
             Ok(true) => break,
             Ok(false) => {}
             Err(error) => {
-                // The peer learns why from an alert, which rustls has ready by now; it must not see the
-                // bytes again that it objected to.
-                bytes.incoming.clear();
-                step(&mut side, &mut bytes).ok();
+                // The peer learns why from an alert, which rustls has ready by now. It is asked once:
+                // the bytes it objected to are still there.
+                let status = side.process(&mut bytes.incoming);
+                if let Ok(ConnectionState::EncodeTlsData(alert)) = status.state {
+                    encode(alert, &mut bytes.outgoing);
+                }
                 socket.send(&bytes.outgoing).ok();
                 return Err(error.into());
             }
@@ -171,17 +173,15 @@ fn step<S: Side>(side: &mut S, bytes: &mut Bytes) -> Result<bool, rustls::Error>
     loop {
         let UnbufferedStatus { discard, state, .. } = side.process(&mut bytes.incoming);
         let mut done = None;
-        match state? {
-            ConnectionState::EncodeTlsData(mut data) => {
-                let start = bytes.outgoing.len();
-                let size = match data.encode(&mut []) {
-                    Err(EncodeError::InsufficientSize(size)) => size.required_size,
-                    _ => 0,
-                };
-                bytes.outgoing.resize(start + size, 0);
-                let written = data.encode(&mut bytes.outgoing[start..]);
-                bytes.outgoing.truncate(start + written.unwrap_or(0));
+        let state = match state {
+            Ok(state) => state,
+            Err(error) => {
+                bytes.incoming.drain(..discard);
+                return Err(error);
             }
+        };
+        match state {
+            ConnectionState::EncodeTlsData(data) => encode(data, &mut bytes.outgoing),
             ConnectionState::TransmitTlsData(data) => data.done(),
             ConnectionState::ReadTraffic(mut traffic) => {
                 while let Some(record) = traffic.next_record() {
@@ -197,4 +197,15 @@ fn step<S: Side>(side: &mut S, bytes: &mut Bytes) -> Result<bool, rustls::Error>
             return Ok(done);
         }
     }
+}
+
+fn encode<Data>(mut data: EncodeTlsData<'_, Data>, out: &mut Vec<u8>) {
+    let start = out.len();
+    let size = match data.encode(&mut []) {
+        Err(EncodeError::InsufficientSize(size)) => size.required_size,
+        _ => 0,
+    };
+    out.resize(start + size, 0);
+    let written = data.encode(&mut out[start..]);
+    out.truncate(start + written.unwrap_or(0));
 }
