@@ -86,6 +86,7 @@ pub(crate) fn run(arguments: &RunArgs) -> anyhow::Result<ExitCode> {
     refuse_where_it_cannot_work()?;
     let state = arguments.state.clone();
     let lock = Lock::acquire(&state)?;
+    process::allow_open_files();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

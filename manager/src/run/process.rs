@@ -1,8 +1,25 @@
-//! What `/proc/self` says of the manager.
+//! What the manager may use, and what `/proc/self` says it does.
 
 use std::fs;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use weft_telemetry::Process;
+
+/// Takes as many open files as the system allows: each connection that the proxy carries needs two,
+/// and the usual soft limit of 1024 is for programs that call `select`.
+pub(crate) fn allow_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(
+            "the limit of open files stays at {:?}: {error}",
+            limit.current
+        );
+    }
+}
 
 /// Reads it; `None` when /proc is not there.
 pub(crate) fn read() -> Option<Process> {

@@ -14,6 +14,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use rustix::process::{Resource, Rlimit, setrlimit};
 use weft_testkit::{client, server::reset_on_close};
 
 use super::{
@@ -27,6 +28,9 @@ use town::{Town, Way};
 /// Bytes of a request and of its response.
 const MESSAGE: usize = 64;
 
+/// Ten thousand connections, both ends, and room.
+const OPEN_FILES: u64 = 65_536;
+
 const PATIENCE: Duration = Duration::from_secs(30);
 
 const GIB: f64 = (1_u64 << 30) as f64;
@@ -37,6 +41,7 @@ pub(super) fn measure(
     wanted: &dyn Fn(&str) -> bool,
     binary: &std::path::Path,
 ) -> Result<Vec<Row>> {
+    allow_open_files()?;
     let mut rows = Vec::new();
     let town = say::step("start two nodes and their meshes", || Town::build(binary))?;
     if wanted("mtls-memory") {
@@ -63,6 +68,16 @@ pub(super) fn measure(
         }
     }
     Ok(rows)
+}
+
+/// Both ends of every connection are this process's, and a manager has two for each; managers
+/// inherit the limit.
+fn allow_open_files() -> Result<()> {
+    let limit = Rlimit {
+        current: Some(OPEN_FILES),
+        maximum: Some(OPEN_FILES),
+    };
+    setrlimit(Resource::Nofile, limit).context("raise the limit of open files")
 }
 
 fn request_response(town: &Town, effort: &Effort, way: Way) -> Result<Vec<Row>> {

@@ -7,7 +7,6 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use weft_testkit::{client, process};
 
 use super::{Row, Town};
@@ -22,13 +21,6 @@ const MIB: f64 = (1 << 20) as f64;
 
 /// Rows `mtls-memory-*`: of the client's node and of the server's.
 pub(super) fn measure(town: &Town) -> Result<Vec<Row>> {
-    // Both ends of every connection are this process's.
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: limit.maximum,
-        maximum: limit.maximum,
-    };
-    setrlimit(Resource::Nofile, raised).context("raise the limit of open files")?;
     let idle = resident(town)?;
     let at = town.far.at(PORT);
     let place = town.far.inside();
