@@ -27,6 +27,7 @@ pub(crate) fn run(sh: &Shell) -> Result<()> {
     licences::check(&workspace, &sources, &mut problems);
     purity::check(sh, &workspace, &sources, &mut problems)?;
     sources::check(&sources, &mut problems);
+    sources::check_list(&sources, &mut problems);
     kernel_atomics::check(&sources, &mut problems);
     documents::check(&workspace, &sources, &mut problems);
     if problems.is_empty() {

@@ -10,7 +10,7 @@ use weft_loader::Lock;
 use crate::{
     args::UninstallArgs,
     cmd::{instance, output},
-    run::ACCEPTED,
+    run::{ACCEPTED, enrolment},
 };
 
 /// How long a manager has to end.
@@ -31,10 +31,20 @@ pub(crate) fn run(args: &UninstallArgs) -> anyhow::Result<ExitCode> {
     let state = instance::installed(args.instance.state.as_deref())?;
     let stopped_manager = stop_manager(&state)?;
     let report = weft_loader::uninstall(&state)?;
-    for file in ["names.json", "names.json.new", "admin.sock"] {
+    for file in [
+        "names.json",
+        "names.json.new",
+        "identities.json",
+        "identities.json.new",
+        "admin.sock",
+        "workload.sock",
+    ] {
         drop(fs::remove_file(state.join(file)));
     }
-    drop(fs::remove_dir_all(state.join(ACCEPTED)));
+    // With the mesh ends the authority that was made for it; one given with --ca stays.
+    for folder in [ACCEPTED, enrolment::DIRECTORY, "ca"] {
+        drop(fs::remove_dir_all(state.join(folder)));
+    }
     // Only if empty: it may hold what is not ours.
     drop(fs::remove_dir(&state));
     if args.instance.state.is_none() {

@@ -16,7 +16,7 @@ use std::{
 use crate::args::mesh::{Claim, WorkloadName};
 
 /// Below the state directory: a file per workload, `NAMESPACE_NAME`, holding a path.
-const DIRECTORY: &str = "enrolled";
+pub(crate) const DIRECTORY: &str = "enrolled";
 
 /// A claim whose namespace is open.
 #[derive(Clone, Debug)]

@@ -140,6 +140,9 @@ fn metrics_of(snapshot: impl Fn() -> Snapshot + Send + Sync + 'static) -> Metric
     };
     let metrics = Metrics::new(&build, Limits::default(), snapshot);
     let manager = metrics.manager();
+    let day = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(86_400);
+    manager.certificate("spiffe://cluster.local/ns/shop/sa/web", day);
+    manager.root("cluster.local", day);
     manager.config_applied(4, Some(0.003));
     manager.problems_now(1, 2, 0);
     manager.started(true);

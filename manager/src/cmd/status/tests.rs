@@ -67,6 +67,7 @@ weft 0.1.0 on node-a: ready
   interfaces eth0
   state      /run/weft/default
   serving    12 services, 48 endpoints (1 ejected), 30 workload addresses
+  enrolled   2 workloads, 31 connections through the proxy
   problems   1 errors, 0 warnings; list them with --problems
   lost       7 weft_ring_buffer_dropped_total
 
