@@ -9,7 +9,7 @@ use bpf_tests::{
     mesh::{PORT, ask, vip},
     wait_for,
 };
-use weft_testkit::{Load, cluster::Pod, manifest, server::Http, weft::WeftOptions, weft::offline};
+use weft_testkit::{Load, cluster::Pod, server::Http, weft::WeftOptions, weft::offline};
 
 const SECOND: Duration = Duration::from_secs(1);
 

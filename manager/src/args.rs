@@ -28,7 +28,7 @@ pub(crate) struct Cli {
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
     /// Serve the policy of a directory on this host
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Show whether the manager and its kernel half are well
     Status(StatusArgs),
     /// Show services and their endpoints
@@ -322,7 +322,7 @@ mod tests {
 
     fn run(line: &str) -> Result<RunArgs, clap::Error> {
         match Cli::try_parse_from(line.split(' '))?.command {
-            Command::Run(args) => Ok(args),
+            Command::Run(args) => Ok(*args),
             other => panic!("{other:?}"),
         }
     }

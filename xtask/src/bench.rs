@@ -121,7 +121,11 @@ pub(crate) fn run(sh: &Shell, args: &Args) -> Result<ExitCode> {
         "the benchmark makes network namespaces and loads programs, so it needs root: run \
          `sudo -E cargo xtask bench`"
     );
-    setup::programs(sh, args.install, &PROGRAMS)?;
+    let programs = match args.suite {
+        Suite::Mtls => &PROGRAMS[..1],
+        Suite::L4 | Suite::Compile => &PROGRAMS[..],
+    };
+    setup::programs(sh, args.install, programs)?;
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     if cpus < 2 {
         bail!("the benchmark pins client and server to different CPUs; this machine has one");

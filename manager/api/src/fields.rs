@@ -4,7 +4,7 @@
 //! Nothing is listed by hand that the readers know: paths, types and values of enums come from the
 //! very types and schemas that resources are read with, and whether a field is acted on is asked
 //! of the reader itself. Only meanings and defaults that no schema has are written down, in
-//! [`meanings`].
+//! `meanings`.
 
 mod meanings;
 mod sample;
@@ -39,6 +39,9 @@ pub struct KindFields {
 pub enum Reach {
     /// `weft run` acts on it.
     Served,
+    /// `weft run` acts on it at layer 4; what only a request can answer is taken as on an Istio
+    /// workload without a waypoint (ALLOW rules with it are left out, DENY rules are stricter).
+    Connections,
     /// Read, validated, compiled and explained; `weft run` does not act on it yet.
     Explained,
     /// Recognised and validated; it has no effect, and each object is reported.
@@ -121,14 +124,18 @@ fn reach(kind: Kind) -> Reach {
         | Kind::ServiceAccount
         | Kind::Secret
         | Kind::ConfigMap => Reach::Kubernetes,
-        Kind::ServiceEntry | Kind::DestinationRule => Reach::Served,
+        Kind::ServiceEntry
+        | Kind::DestinationRule
+        | Kind::PeerAuthentication
+        | Kind::RateLimitPolicy
+        | Kind::WorkloadEntry => Reach::Served,
+        Kind::AuthorizationPolicy => Reach::Connections,
         Kind::Sidecar
         | Kind::EnvoyFilter
         | Kind::ProxyConfig
         | Kind::Telemetry
         | Kind::WasmPlugin
         | Kind::TrafficExtension
-        | Kind::WorkloadEntry
         | Kind::WorkloadGroup => Reach::Reported,
         _ => Reach::Explained,
     }

@@ -34,6 +34,10 @@ fn render() -> String {
         };
         let reach = match table.reach {
             Reach::Served => "`weft run` acts on it.",
+            Reach::Connections => {
+                "`weft run` acts on it at layer 4: ALLOW rules that need a request are left out, DENY \
+                 rules are held without what needs one."
+            }
             Reach::Explained => {
                 "Validated, compiled and explained; `weft run` does not act on it yet."
             }

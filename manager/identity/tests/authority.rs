@@ -257,6 +257,7 @@ fn requests_and_intermediate_authorities_of_openssl_are_taken() {
 }
 
 /// A folder to run openssl in; says why when it is not there.
+#[expect(clippy::print_stdout, reason = "a skipped test says why")]
 fn openssl() -> Option<std::path::PathBuf> {
     if Command::new("openssl").arg("version").output().is_err() {
         println!("skipped: openssl is not installed");

@@ -166,7 +166,7 @@ fn what_was_taken_back_is_refused_even_when_the_list_is_stale() {
     server.policy.revoked = [RevocationList::read(&list).expect("list")].into();
     let error = handshake(&client, &server, &[STOCK]).expect_err("revoked");
     assert!(error.contains("Revoked"), "{error}");
-    let other = Party::new(svid(&authority, CART), client.policy.clone());
+    let other = Party::new(svid(&authority, CART), client.policy);
     handshake(&other, &server, &[STOCK]).expect("another certificate of the same workload");
 }
 

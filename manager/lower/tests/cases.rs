@@ -2,6 +2,8 @@
 //! first node is in `image.txt`. `UPDATE=1 cargo test -p weft-lower --test cases` rewrites it;
 //! review reads the difference.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 #[path = "cases/text.rs"]
 mod text;
 

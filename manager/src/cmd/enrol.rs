@@ -1,9 +1,6 @@
 //! `weft enrol`, `weft workloads`.
 
-use std::{
-    process::ExitCode,
-    time::{Duration, Instant},
-};
+use std::{process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use weft_admin::{Client, EnrolledReport, routes};
@@ -11,7 +8,7 @@ use weft_admin::{Client, EnrolledReport, routes};
 use super::{Manager, NEGATIVE, instance, output, table::Table};
 use crate::{
     args::mesh::{Claim, EnrolArgs, WorkloadName, WorkloadsArgs},
-    run::enrolment,
+    run::{self, enrolment},
 };
 
 /// `weft enrol`: writes it down, and waits until the manager serves it.
@@ -33,16 +30,12 @@ pub(crate) fn run(args: &EnrolArgs) -> Result<ExitCode> {
     wait(&Client::new(&state), &claim, Duration::from_secs(args.wait))
 }
 
-#[expect(
-    clippy::disallowed_types,
-    reason = "waits for a manager as a person would"
-)]
 fn wait(client: &Client, claim: &Claim, patience: Duration) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start a runtime")?;
-    let deadline = Instant::now() + patience;
+    let deadline = run::now() + patience;
     loop {
         let workloads: Vec<EnrolledReport> = runtime.block_on(client.fetch(routes::WORKLOADS))?;
         let found = workloads.into_iter().find(|one| {
@@ -55,7 +48,7 @@ fn wait(client: &Client, claim: &Claim, patience: Duration) -> Result<ExitCode> 
             Some(report) => report.reason,
             None => None,
         };
-        if Instant::now() > deadline {
+        if run::now() > deadline {
             let reason =
                 reason.unwrap_or_else(|| "the manager has not looked at it yet".to_owned());
             bail!("{} is enrolled, but not served: {reason}", claim.name);

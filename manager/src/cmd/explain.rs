@@ -126,6 +126,7 @@ fn whole(table: KindFields) -> Report {
         versions: table.versions,
         reach: match table.reach {
             Reach::Served => "served",
+            Reach::Connections => "connections",
             Reach::Explained => "explained",
             Reach::Reported => "reported",
             Reach::Kubernetes => "kubernetes",
@@ -154,6 +155,7 @@ fn report(field: Field) -> FieldReport {
 fn reach(reach: &str) -> &'static str {
     match reach {
         "served" => "weft run acts on it",
+        "connections" => "weft run acts on it at layer 4",
         "explained" => "validated, compiled and explained; weft run does not act on it yet",
         "reported" => "validated; it has no effect yet, and every object is reported",
         _ => "Kubernetes' own; only the fields listed count",

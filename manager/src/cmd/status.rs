@@ -113,6 +113,13 @@ fn summary(status: &StatusReport) -> String {
             status.ejected
         ),
     );
+    if status.enrolled > 0 {
+        let (enrolled, proxied) = (status.enrolled, status.proxied);
+        line(
+            "enrolled",
+            format!("{enrolled} workloads, {proxied} connections through the proxy"),
+        );
+    }
     let problems = &status.problems;
     let mut found = format!("{} errors, {} warnings", problems.errors, problems.warnings);
     if problems.errors + problems.warnings > 0 {

@@ -1,7 +1,7 @@
 //! `weft why`: what happens to a request or connection, and because of what.
 //!
 //! Reading order: [`party`] (who asks, and whom), [`course`] (where it goes), [`considered`] (which
-//! routes were asked), [`refused`] (which were never taken), [`passage`] (whether it may), [`answer`] (the JSON), [`reference`](mod@reference)
+//! routes were asked), [`refused`] (which were never taken), [`passage`] (whether it may), [`mod@answer`] (the JSON), [`reference`](mod@reference)
 //! (its documentation), [`text`] (the same for people).
 
 mod answer;

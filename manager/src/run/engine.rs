@@ -5,7 +5,11 @@
 
 pub(crate) mod accepted;
 
+mod ejections;
+
 mod problems;
+
+mod refusals;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -400,52 +404,6 @@ impl Engine {
         }
     }
 
-    /// Tells the outlier detector what these services ask for now.
-    fn watch(&mut self, services: &[ServiceName]) {
-        let now = now();
-        let mut verdicts = Vec::new();
-        for name in services {
-            let before = self.watched.remove(name).unwrap_or_default();
-            let mut pools = Vec::new();
-            for pool in self
-                .planner
-                .pools_of(name)
-                .filter(|pool| pool.outlier.is_some())
-            {
-                verdicts.extend(
-                    self.detector
-                        .configure(pool.id, pool.outlier, pool.taking(), now),
-                );
-                pools.push(pool.id);
-            }
-            for gone in before.into_iter().filter(|id| !pools.contains(id)) {
-                verdicts.extend(self.detector.configure(gone, None, 0, now));
-            }
-            if !pools.is_empty() {
-                self.watched.insert(name.clone(), pools);
-            }
-        }
-        self.carry_out(&verdicts, now);
-    }
-
-    fn restore_ejections(&mut self) {
-        let now = now();
-        for id in self.watched.values().flatten() {
-            let backends = self
-                .planner
-                .pool(*id)
-                .into_iter()
-                .flat_map(|pool| pool.backends());
-            for backend in backends {
-                let until = Duration::from_nanos(backend.ejected_until);
-                if until > now {
-                    self.detector
-                        .restore(*id, backend.index, backend.generation, until);
-                }
-            }
-        }
-    }
-
     /// Saves the names of ids before the kernel sees an id that is new.
     fn save_registry(&mut self) {
         let registry = self.planner.registry();
@@ -518,20 +476,6 @@ impl Engine {
             doubts.extend(certificates.doubts(std::time::SystemTime::now()));
         }
         doubts
-    }
-
-    /// Keeps a refusal for `weft denied`.
-    pub(crate) fn refuse(&mut self, report: weft_admin::DenialReport) {
-        self.mesh_side.refusals.push(now(), report);
-    }
-
-    /// Takes in what the proxy refused.
-    pub(crate) fn take_told(&mut self) {
-        let generation = self.generation;
-        for mut report in self.mesh_side.view.told() {
-            report.generation = generation;
-            self.refuse(report);
-        }
     }
 
     /// Counts sockets destroyed because their backend is gone.

@@ -108,13 +108,7 @@ fn plain_text(story: &mut Story, nodes: &Nodes) -> Result<()> {
     see_refused(story, "the pod outside of the mesh", refused.err());
     let probe = nodes.cluster.node(1).inside();
     let answer = probe.run(|| client::fetch(to, "/", SECOND));
-    story.see(
-        answer.is_ok(),
-        &format!(
-            "the probe: {}",
-            answer.map_or_else(|error| error.to_string(), |answer| answer.body)
-        ),
-    );
+    story.see(answer.is_ok(), &format!("the probe: {}", told(answer)));
     Ok(())
 }
 
@@ -147,13 +141,7 @@ fn identity(story: &mut Story, nodes: &mut Nodes) -> Result<()> {
         ),
     );
     let answer = ask(&nodes.client.inside());
-    story.see(
-        answer.is_ok(),
-        &format!(
-            "client: {}",
-            answer.map_or_else(|error| error.to_string(), |answer| answer.body)
-        ),
-    );
+    story.see(answer.is_ok(), &format!("client: {}", told(answer)));
     let mesh = nodes.cluster.mesh(1);
     let told = until(5 * SECOND, || {
         denied_of(&mesh.ask(&["denied", "-o", "json"]).ok()?)
@@ -290,10 +278,7 @@ fn manager_killed(story: &mut Story, nodes: &mut Nodes) -> Result<()> {
     let answer = client.run(|| client::fetch(near, "/", SECOND));
     story.see(
         answer.is_ok(),
-        &format!(
-            "on the same node: {}",
-            answer.map_or_else(|error| error.to_string(), |answer| answer.body)
-        ),
+        &format!("on the same node: {}", told(answer)),
     );
     let refused = nodes
         .outsider
@@ -306,6 +291,14 @@ fn manager_killed(story: &mut Story, nodes: &mut Nodes) -> Result<()> {
         story.see(back.is_some(), "weft starts again: the other node answers");
     }
     Ok(())
+}
+
+/// An answer, or why there is none.
+fn told(answer: std::io::Result<client::Response>) -> String {
+    match answer {
+        Ok(answer) => answer.body.trim().to_owned(),
+        Err(error) => error.to_string(),
+    }
 }
 
 fn ask(place: &Place) -> std::io::Result<client::Response> {

@@ -22,7 +22,7 @@ pub struct Modes {
 }
 
 impl Modes {
-    /// What [`mtls`] says of each port.
+    /// What [`mtls()`] says of each port.
     pub fn of(policies: &Policies, subject: &Subject<'_>) -> Self {
         // No policy names port 0.
         let decision = mtls(policies, subject, 0);

@@ -4,6 +4,8 @@ use super::*;
 
 fn status() -> StatusReport {
     StatusReport {
+        enrolled: 2,
+        proxied: 31,
         version: "0.1.0".into(),
         node: "node-a".into(),
         pid: 42,

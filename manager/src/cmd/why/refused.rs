@@ -27,7 +27,7 @@ pub(super) fn routes(world: &World, client: &Client, asked: &Asked) -> Vec<Consi
         return Vec::new();
     };
     let mut found = Vec::new();
-    for status in gateway_status(&world.settings, &world.store) {
+    for status in gateway_status(&world.store) {
         let Status::Route { parents } = &status.status else {
             continue;
         };

@@ -188,11 +188,14 @@ mod tests {
         let now = SystemTime::now();
         let first = open_or_create(&dir, "mesh.a", now).expect("made");
         let second = open_or_create(&dir, "mesh.a", now).expect("read");
-        assert_eq!(first.certificate(), second.certificate());
+        assert_eq!(
+            first.authority().certificate(),
+            second.authority().certificate()
+        );
         let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
         assert_eq!(mode(&dir), 0o700);
         assert_eq!(mode(&dir.join("ca-key.pem")), 0o600);
-        create(&dir, &first).expect_err("never overwritten");
+        create(&dir, &first.authority()).expect_err("never overwritten");
         fs::remove_dir_all(&dir).expect("removed");
     }
 

@@ -15,7 +15,7 @@ fn backend() -> Backend {
     Backend {
         address: Address::v4([10, 0, 0, 7]),
         port: 8080,
-        flags: Backend::LOCAL | 8,
+        flags: Backend::LOCAL | 0x40,
         service: 2,
         generation: 5,
         workload: 1,
@@ -83,7 +83,7 @@ fn backends_are_resolved_only_in_their_generation_and_unknown_flags_are_shown() 
         let entry = describe.backend(9, &backend());
         assert_eq!(entry.value["address"], "10.0.0.7:8080");
         assert_eq!(entry.value["workload_name"], "shop/web-v1");
-        assert_eq!(entry.value["flags"], json!(["local", "0x8"]));
+        assert_eq!(entry.value["flags"], json!(["local", "0x40"]));
         let state = |generation| BackendState {
             generation,
             ..BackendState::default()
