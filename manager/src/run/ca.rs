@@ -114,3 +114,6 @@ pub(crate) async fn start(
         service,
     })
 }
+
+#[cfg(test)]
+mod tests;
