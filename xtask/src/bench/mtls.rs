@@ -14,7 +14,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use weft_testkit::{client, server::reset_on_close};
 
 use super::{
@@ -27,9 +27,6 @@ use town::{Town, Way};
 
 /// Bytes of a request and of its response.
 const MESSAGE: usize = 64;
-
-/// Ten thousand connections, both ends, and room.
-const OPEN_FILES: u64 = 65_536;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -70,14 +67,14 @@ pub(super) fn measure(
     Ok(rows)
 }
 
-/// Both ends of every connection are this process's, and a manager has two for each; managers
-/// inherit the limit.
+/// As many open files as the system lets this process have; managers inherit the limit.
 fn allow_open_files() -> Result<()> {
-    let limit = Rlimit {
-        current: Some(OPEN_FILES),
-        maximum: Some(OPEN_FILES),
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
     };
-    setrlimit(Resource::Nofile, limit).context("raise the limit of open files")
+    setrlimit(Resource::Nofile, raised).context("raise the limit of open files")
 }
 
 fn request_response(town: &Town, effort: &Effort, way: Way) -> Result<Vec<Row>> {

@@ -1,6 +1,7 @@
-//! The demo's servers, each a process of its own: `xtask serve` (hidden).
+//! Servers of the demo and of benchmarks, each a process of its own: `xtask serve` (hidden).
 
 use std::{
+    io::Write,
     net::{SocketAddr, TcpListener, UdpSocket},
     sync::atomic::{AtomicBool, AtomicU64},
     time::Duration,
@@ -19,6 +20,9 @@ pub(crate) struct Args {
     /// Answer HTTP/1.1 here.
     #[arg(long)]
     http: Vec<SocketAddr>,
+    /// Accept here, write a byte, and keep every connection open.
+    #[arg(long)]
+    hold: Vec<SocketAddr>,
     /// Answer datagrams here.
     #[arg(long)]
     udp: Vec<SocketAddr>,
@@ -34,6 +38,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         let name = args.name.clone();
         threads.push(std::thread::spawn(move || accept(&listener, &name)));
     }
+    for address in &args.hold {
+        let listener =
+            TcpListener::bind(address).with_context(|| format!("listen on {address}"))?;
+        threads.push(std::thread::spawn(move || hold(&listener)));
+    }
     for address in &args.udp {
         let socket = UdpSocket::bind(address).with_context(|| format!("bind {address}"))?;
         let name = args.name.clone();
@@ -46,6 +55,16 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         drop(thread.join());
     }
     Ok(())
+}
+
+fn hold(listener: &TcpListener) {
+    let mut held = Vec::new();
+    for stream in listener.incoming() {
+        match stream.and_then(|mut stream| stream.write_all(b".").map(|()| stream)) {
+            Ok(stream) => held.push(stream),
+            Err(_) => std::thread::sleep(Duration::from_millis(10)),
+        }
+    }
 }
 
 /// The demo's clients are few and their loads bounded, so a thread for each will do.

@@ -1,13 +1,14 @@
 //! Memory of the managers, idle and with ten thousand encrypted connections open.
 
 use std::{
-    io::{Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
-    time::Duration,
+    io::Read,
+    net::{SocketAddr, TcpStream},
+    process::{Child, Stdio},
+    time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result};
-use weft_testkit::{client, process};
+use anyhow::{Context, Result, ensure};
+use weft_testkit::{Place, client, process};
 
 use super::{Row, Town};
 
@@ -17,20 +18,16 @@ const OPEN: u32 = 10_000;
 /// Where the holding server listens.
 const PORT: u16 = 9000;
 
+const PATIENCE: Duration = Duration::from_secs(10);
+
 const MIB: f64 = (1 << 20) as f64;
 
 /// Rows `mtls-memory-*`: of the client's node and of the server's.
 pub(super) fn measure(town: &Town) -> Result<Vec<Row>> {
     let idle = resident(town)?;
     let at = town.far.at(PORT);
-    let place = town.far.inside();
-    let listener = place.run(|| TcpListener::bind(at)).context("listen")?;
-    let holder = place.spawn(move || hold(&listener));
+    let server = Holder::start(&town.far.inside(), at)?;
     let clients = town.meshed().run(move || open(at))?;
-    let server = holder
-        .join()
-        .ok()
-        .context("the holding server panicked")??;
     // What was needed for the opening alone is given back, or shows.
     std::thread::sleep(Duration::from_secs(1));
     let full = resident(town)?;
@@ -62,21 +59,35 @@ fn resident(town: &Town) -> Result<Vec<f64>> {
     each.collect()
 }
 
-/// Accepts all, greets, keeps.
-fn hold(listener: &TcpListener) -> Result<Vec<TcpStream>> {
-    let mut held = Vec::new();
-    for _ in 0..OPEN {
-        let (mut stream, _) = listener.accept().context("accept")?;
-        stream.write_all(b".")?;
-        held.push(stream);
+/// A process that accepts, greets and keeps: the other ends are not this process's open files.
+struct Holder(Child);
+
+impl Holder {
+    fn start(place: &Place, at: SocketAddr) -> Result<Self> {
+        let mut command = place.command(std::env::current_exe().context("find myself")?);
+        command.args(["serve", "--name", "holder", "--hold", &at.to_string()]);
+        let child = command.stdin(Stdio::null()).spawn();
+        let holder = Self(child.context("start the holding server")?);
+        let begin = Instant::now();
+        while place.run(|| client::connect(at, PATIENCE)).is_err() {
+            ensure!(begin.elapsed() < PATIENCE, "nobody listens on {at}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(holder)
     }
-    Ok(held)
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
 }
 
 fn open(to: SocketAddr) -> Result<Vec<TcpStream>> {
     let mut open = Vec::new();
     for number in 0..OPEN {
-        let connected = client::connect(to, Duration::from_secs(10));
+        let connected = client::connect(to, PATIENCE);
         let mut stream = connected.with_context(|| format!("connection {number}"))?;
         // The greeting proves that the other end is there.
         let greeted = stream.read_exact(&mut [0]);
