@@ -277,7 +277,7 @@ impl Engine {
             .iter()
             .map(|(name, _)| name.clone())
             .collect();
-        let is_changed = !change.policies.is_empty() || !change.instances.is_empty();
+        let is_changed = !change.policies.is_empty();
         self.execute(plan, mesh_plan, &services, since, is_changed);
     }
 
