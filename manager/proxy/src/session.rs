@@ -320,6 +320,8 @@ impl Session {
                 return;
             }
             put_u32_frame(&mut core.control, kind::RST_STREAM, stream.id, code.0);
+            // What the application never took has its part of the connection's window all the same.
+            self.credit_in(core, None, stream.waiting());
             self.gone(core);
         }
         self.flush_or_fail();

@@ -126,6 +126,11 @@ impl Stream {
         Some(drained)
     }
 
+    /// Bytes that wait for the application.
+    pub(super) fn waiting(&self) -> usize {
+        self.pending.borrow().bytes().len()
+    }
+
     /// Passes on the peer's end once everything before it is with the application.
     fn finish_app(&self) {
         let drained = self.pending.borrow().is_empty();
