@@ -77,7 +77,6 @@ fn every_byte_arrives_in_plain_text_from_outside_of_the_mesh() {
 }
 
 #[test]
-#[ignore = "known defect: about one transfer of half a megabyte in 15,000 connections stalls in the proxy"]
 fn every_byte_arrives_through_hbone() {
     let Some(mut scene) = MeshScene::or_skip() else {
         return;

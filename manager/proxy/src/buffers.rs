@@ -46,9 +46,11 @@ impl Buffers {
         spare.unwrap_or_else(|| vec![0; self.burst * RECORD])
     }
 
-    pub(crate) fn give(&self, buffer: Vec<u8>) {
+    pub(crate) fn give(&self, mut buffer: Vec<u8>) {
         let mut spare = self.spare.borrow_mut();
         if spare.len() < SPARE {
+            // One that was lent may have become shorter, or longer.
+            buffer.resize(self.burst * RECORD, 0);
             spare.push(buffer);
         }
     }
@@ -148,5 +150,23 @@ impl From<Vec<u8>> for Rest {
             from: 0,
             lent: false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_comes_back_whole_when_more_was_added_to_what_it_kept() {
+        let buffers = Buffers::new(8, Instant::now());
+        let whole = buffers.take();
+        let length = whole.len();
+        let mut rest = buffers.keep(whole, 100, 100 + 3 * RECORD);
+        rest.push(b"a frame of our own");
+        assert_eq!(rest.bytes().len(), 3 * RECORD + 18);
+        rest.consume(rest.bytes().len());
+        buffers.take_back(rest);
+        assert_eq!(buffers.take().len(), length);
     }
 }

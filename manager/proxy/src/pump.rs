@@ -23,7 +23,9 @@ const TURNS: usize = 4;
 /// # Errors
 /// When it ended early; the application's connection is then reset, and the peer's side too.
 pub(crate) async fn tunnel(session: &Rc<Session>, stream: &Rc<Stream>) -> Result<(), Error> {
+    let unfinished = Unfinished(session, stream);
     let result = std::future::poll_fn(|cx| poll_tunnel(session, stream, cx)).await;
+    std::mem::forget(unfinished);
     match &result {
         Ok(()) => session.forget(stream),
         Err(error) => {
@@ -39,6 +41,18 @@ pub(crate) async fn tunnel(session: &Rc<Session>, stream: &Rc<Stream>) -> Result
         }
     }
     result
+}
+
+/// A tunnel whose task ends by a panic must not leave two applications waiting for each other.
+struct Unfinished<'a>(&'a Session, &'a Stream);
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        if let Some(app) = self.1.app() {
+            app.abort_on_close();
+        }
+        self.0.reset(self.1, Code::INTERNAL);
+    }
 }
 
 fn poll_tunnel(

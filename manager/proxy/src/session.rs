@@ -206,6 +206,7 @@ impl Session {
         if let Err(error) = begun {
             return self.fail(error);
         }
+        let _driver = Driver(&self);
         std::future::poll_fn(|cx| self.poll_drive(cx)).await;
     }
 
@@ -316,13 +317,12 @@ impl Session {
     pub(crate) fn reset(&self, stream: &Stream, code: Code) {
         {
             let core = &mut *self.core.borrow_mut();
-            if core.streams.remove(&stream.id).is_none() {
-                return;
-            }
-            put_u32_frame(&mut core.control, kind::RST_STREAM, stream.id, code.0);
             // What the application never took has its part of the connection's window all the same.
-            self.credit_in(core, None, stream.waiting());
-            self.gone(core);
+            self.credit_in(core, None, stream.discard());
+            if core.streams.remove(&stream.id).is_some() {
+                put_u32_frame(&mut core.control, kind::RST_STREAM, stream.id, code.0);
+                self.gone(core);
+            }
         }
         self.flush_or_fail();
     }
@@ -402,6 +402,15 @@ impl Session {
         }
         core.blocked.clear();
         core.wake();
+    }
+}
+
+/// A connection that nobody carries any more has ended, also when its task ends by a panic.
+struct Driver<'a>(&'a Session);
+
+impl Drop for Driver<'_> {
+    fn drop(&mut self) {
+        self.0.fail(Error::Closed);
     }
 }
 

@@ -326,8 +326,11 @@ impl Drop for Weft {
             unmount(&self.options.state);
             drop(fs::remove_file(mark(&self.options.state)));
         }
+        let log = self.log();
         if std::thread::panicking() {
-            report(&self.log());
+            report(&log);
+        } else {
+            assert!(!log.contains("panicked at"), "weft panicked:\n{log}");
         }
     }
 }

@@ -126,9 +126,9 @@ impl Stream {
         Some(drained)
     }
 
-    /// Bytes that wait for the application.
-    pub(super) fn waiting(&self) -> usize {
-        self.pending.borrow().bytes().len()
+    /// Drops what waits for the application; answers how many bytes.
+    pub(super) fn discard(&self) -> usize {
+        self.pending.take().bytes().len()
     }
 
     /// Passes on the peer's end once everything before it is with the application.
