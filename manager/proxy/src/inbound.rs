@@ -2,19 +2,21 @@
 
 use std::{
     future::poll_fn,
+    io::ErrorKind::AddrNotAvailable,
     net::SocketAddr,
     os::fd::{AsFd, OwnedFd},
     rc::Rc,
     sync::Arc,
 };
 
+use rustix::{io::Errno, net::sockopt};
 use tokio::{
     task::spawn_local,
     time::{Instant, timeout},
 };
 
 use crate::{
-    Connection, Direction, Error, Verdict,
+    Connection, Direction, Error, Kernel, Verdict,
     http2::{Code, Head},
     pump,
     session::{Session, Stream},
@@ -111,7 +113,7 @@ async fn serve(
     };
     // The set-up's state is large and soon over: the task that stays is small.
     let admitted = Box::pin(admit(&worker, &member, &stream, &head, &connection)).await;
-    let (app, local) = match admitted {
+    let (app, shown) = match admitted {
         Ok(admitted) => admitted,
         Err(why) => return refuse(&worker, &session, &stream, connection, began, why),
     };
@@ -120,7 +122,7 @@ async fn serve(
     session.respond(&stream, 200);
     let number = worker.opened(connection, began, Way::Tunnel(stream.clone()));
     let result = pump::tunnel(&session, &stream).await;
-    worker.shared.kernel.hide(member.key(), local);
+    drop(shown);
     worker.closed(number, result);
 }
 
@@ -160,7 +162,7 @@ async fn admit(
     stream: &Stream,
     head: &Head,
     connection: &Connection,
-) -> Result<(Socket, SocketAddr), (u16, Error)> {
+) -> Result<(Socket, Shown), (u16, Error)> {
     let shared = &worker.shared;
     let key = member.key();
     let destination = head
@@ -176,41 +178,77 @@ async fn admit(
     if let Verdict::Deny(reason) = verdict {
         return Err((401, Error::Denied(Arc::clone(&reason))));
     }
-    let (fd, local) = prepare(worker, member, destination, connection.source)
-        .map_err(|error| (503, error.into()))?;
     let dialled = tokio::select! {
-        dialled = dial(worker, fd, destination) => dialled,
+        dialled = application(worker, member, destination, connection.source) => dialled,
         end = poll_fn(|cx| stream.poll_end(cx)) => Err(end.into()),
     };
-    match dialled {
-        Ok(socket) => {
-            socket.tune();
-            Ok((socket, local))
-        }
-        Err(error) => {
-            shared.kernel.hide(key, local);
-            Err((503, error))
-        }
-    }
+    dialled.map_err(|error| (503, error))
 }
 
-/// A socket with an address of its own, whose connection shows the client to the application.
-fn prepare(
+/// Connects to the application, which sees the client.
+async fn application(
     worker: &Worker,
     member: &Member,
     destination: SocketAddr,
     client: SocketAddr,
-) -> std::io::Result<(OwnedFd, SocketAddr)> {
-    let kernel = &worker.shared.kernel;
-    let fd = member.socket(&worker.home, &destination)?;
-    kernel.own(fd.as_fd())?;
-    // The application must be found under the client's address before it can ask.
-    rustix::net::bind(&fd, &SocketAddr::new(destination.ip(), 0))?;
-    let local = address(rustix::net::getsockname(&fd)?)?;
-    if let Err(error) = kernel.show(member.key(), local, client) {
-        tracing::warn!(workload = member.workload.name, %error, "the application will see the proxy's address");
+) -> Result<(Socket, Shown), Error> {
+    /// An address may still belong to a long connection.
+    const TRIES: usize = 16;
+    let mut tries = 0;
+    loop {
+        let local = worker.source(destination.is_ipv6());
+        let fd = member.socket(&worker.home, &destination)?;
+        worker.shared.kernel.own(fd.as_fd())?;
+        // One in TIME_WAIT does not keep its address from us.
+        sockopt::set_socket_reuseaddr(&fd, true).map_err(std::io::Error::from)?;
+        tries += 1;
+        match rustix::net::bind(&fd, &local) {
+            Err(Errno::ADDRINUSE) if tries < TRIES => continue,
+            bound => bound.map_err(std::io::Error::from)?,
+        }
+        // The application must be found under the client's address before it can ask. One that saw
+        // ours would take a stranger for a neighbour.
+        let shown = Shown::new(worker, member, local, client)?;
+        match dial(worker, fd, destination).await {
+            Err(Error::Unreachable { source, .. })
+                if source.kind() == AddrNotAvailable && tries < TRIES => {}
+            Err(error) => return Err(error),
+            Ok(socket) => {
+                socket.tune();
+                return Ok((socket, shown));
+            }
+        }
     }
-    Ok((fd, local))
+}
+
+/// A client's address that an application sees in place of ours, as long as this lives.
+struct Shown {
+    kernel: Arc<dyn Kernel>,
+    workload: u64,
+    local: SocketAddr,
+}
+
+impl Shown {
+    fn new(
+        worker: &Worker,
+        member: &Member,
+        local: SocketAddr,
+        client: SocketAddr,
+    ) -> std::io::Result<Self> {
+        let (kernel, workload) = (worker.shared.kernel.clone(), member.key());
+        kernel.show(workload, local, client)?;
+        Ok(Self {
+            kernel,
+            workload,
+            local,
+        })
+    }
+}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        self.kernel.hide(self.workload, self.local);
+    }
 }
 
 /// Connects, within the time that is set.

@@ -4,7 +4,7 @@ use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
     io,
-    net::SocketAddr,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     os::fd::OwnedFd,
     rc::{Rc, Weak},
     sync::{
@@ -74,6 +74,7 @@ pub(crate) struct Worker {
     sessions: RefCell<Vec<(u64, Weak<Session>)>>,
     carried: RefCell<HashMap<u64, Rc<Carried>>>,
     next: Cell<u64>,
+    sources: Cell<u32>,
     draining: Cell<bool>,
 }
 
@@ -112,6 +113,8 @@ impl Worker {
             sessions: RefCell::default(),
             carried: RefCell::default(),
             next: Cell::new(0),
+            // Threads begin far apart.
+            sources: Cell::new((index as u32).wrapping_mul(0x9e37_79b9)),
             draining: Cell::new(false),
             shared,
         })
@@ -229,6 +232,22 @@ impl Worker {
         }
         self.shared.loads[self.index].fetch_add(1, Relaxed);
         Some(Place(self.shared.clone(), self.index))
+    }
+
+    /// Where the next connection to an application comes from: another address of 127.128.0.0/10 for
+    /// each, so that none waits for a port which an earlier connection leaves in TIME_WAIT. IPv6 has
+    /// one loopback address only; there the port changes.
+    pub(crate) fn source(&self, ipv6: bool) -> SocketAddr {
+        /// What Linux takes for outgoing connections by itself (net.ipv4.ip_local_port_range).
+        const PORTS: std::ops::Range<u32> = 32_768..61_000;
+        let number = self.sources.get();
+        self.sources.set(number.wrapping_add(1));
+        let port = PORTS.start + number % (PORTS.end - PORTS.start);
+        let address = match ipv6 {
+            true => Ipv6Addr::LOCALHOST.into(),
+            false => Ipv4Addr::from(0x7f80_0000 | number & 0x003f_ffff).into(),
+        };
+        SocketAddr::new(address, port as u16)
     }
 
     /// Carries a connection between proxies.
