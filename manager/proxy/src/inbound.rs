@@ -55,7 +55,6 @@ async fn session(
     let config = shared.credentials.server(identity);
     let config = config.ok_or_else(|| Error::NoCredentials(identity.clone()))?;
     let socket = Socket::new(fd)?;
-    socket.tune();
     let after = shared.settings.handshake_timeout;
     let established = timeout(after, tls::accept(&socket, config)).await;
     let what = "shaking hands with a client";
@@ -214,7 +213,6 @@ async fn application(
                 if source.kind() == AddrNotAvailable && tries < TRIES => {}
             Err(error) => return Err(error),
             Ok(socket) => {
-                socket.tune();
                 return Ok((socket, shown));
             }
         }

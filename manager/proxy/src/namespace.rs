@@ -60,12 +60,10 @@ pub(crate) fn socket(ipv6: bool) -> io::Result<OwnedFd> {
     } else {
         AddressFamily::INET
     };
-    Ok(net::socket_with(
-        family,
-        SocketType::STREAM,
-        FLAGS,
-        Some(ipproto::TCP),
-    )?)
+    let socket = net::socket_with(family, SocketType::STREAM, FLAGS, Some(ipproto::TCP))?;
+    // Small messages go out at once; what a listener accepts takes it from there.
+    sockopt::set_tcp_nodelay(&socket, true)?;
+    Ok(socket)
 }
 
 /// What a workload's namespace listens on.

@@ -32,7 +32,6 @@ pub(crate) async fn client(
 ) {
     let began = Instant::now();
     let Ok(app) = Socket::new(fd) else { return };
-    app.tune();
     let shared = &worker.shared;
     let captured = shared.kernel.captured(member.key(), client);
     let mut connection = connection(&member, client, captured.as_ref());
@@ -104,7 +103,6 @@ async fn open(
             let fd = member.socket(&worker.home, to)?;
             worker.shared.kernel.own(fd.as_fd())?;
             let socket = dial(worker, fd, *to).await?;
-            socket.tune();
             return Ok(Opened::Plain(socket));
         }
         Upstream::Hbone { proxy, expected } => (*proxy, expected),
@@ -182,7 +180,6 @@ async fn connect(
     let fd = member.socket(&worker.home, &proxy)?;
     shared.kernel.own(fd.as_fd())?;
     let socket = dial(worker, fd, proxy).await?;
-    socket.tune();
     let after = shared.settings.handshake_timeout;
     let established = timeout(after, tls::connect(&socket, config)).await;
     let what = "shaking hands with the peer's proxy";

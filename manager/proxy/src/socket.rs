@@ -113,6 +113,12 @@ impl Socket {
             Err(Errno::INPROGRESS) => {}
             Err(error) => return Err(error.into()),
         }
+        // With a peer on this machine it is over by now, which asking again tells.
+        match net::connect(&fd, &to) {
+            Ok(()) | Err(Errno::ISCONN) => return Self::new(fd),
+            Err(Errno::ALREADY) => {}
+            Err(error) => return Err(error.into()),
+        }
         let socket = Self::new(fd)?;
         loop {
             let mut guard = socket.0.writable().await?;
@@ -134,11 +140,6 @@ impl Socket {
     /// Makes closing send RST, so that the other side does not take what it got for all there was.
     pub(crate) fn abort_on_close(&self) {
         sockopt::set_socket_linger(self.0.get_ref(), Some(Duration::ZERO)).ok();
-    }
-
-    /// What every connection has: small messages go out at once.
-    pub(crate) fn tune(&self) {
-        sockopt::set_tcp_nodelay(self.0.get_ref(), true).ok();
     }
 }
 
