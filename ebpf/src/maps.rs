@@ -74,7 +74,7 @@ pub(crate) static PORT_MODES: HashMap<PortModeKey, u32, 65536, NO_PREALLOC> = Ha
 pub(crate) static CAPTURED: LruHashMap<EndKey, Captured, 16384> = LruHashMap::new();
 
 #[btf_map]
-pub(crate) static ORIGINS: HashMap<EndKey, Origin, 65536, NO_PREALLOC> = HashMap::new();
+pub(crate) static ORIGINS: HashMap<EndKey, Origin, 131072, NO_PREALLOC> = HashMap::new();
 
 /// Preallocated: an entry comes and goes with every connection, and that halves what it costs.
 #[btf_map]

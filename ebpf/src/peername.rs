@@ -48,11 +48,20 @@ fn went(info: &SocketInfo, peer: &Address, port: u16) -> bool {
     info.peer_port == port && info.peer.is(peer)
 }
 
-/// An application that the proxy dialled sees the client behind it. The proxy dials from the
-/// workload's own address, so other peers cost a comparison and no lookup.
+/// Whether the proxy may have dialled from there: 127.128.0.0/10, or `::1`.
+#[inline(always)]
+fn is_proxy(peer: &Address) -> bool {
+    if peer.is_v4() {
+        return peer.words()[3] & 0xffc0_0000_u32.to_be() == 0x7f80_0000_u32.to_be();
+    }
+    peer.is(&LOOPBACK_V6)
+}
+
+/// An application that the proxy dialled sees the client behind it. Other peers cost a comparison
+/// and no lookup.
 #[inline(always)]
 fn show_origin(ctx: &SockAddrContext, family: Family, peer: &Address, port: u16) {
-    if !address::bound(ctx, family).is(peer) {
+    if !is_proxy(peer) {
         return;
     }
     let key = EndKey {

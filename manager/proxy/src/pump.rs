@@ -89,7 +89,7 @@ fn poll_tunnel(
         }
     }
     if drained > 0 {
-        session.flush_credit();
+        session.flush_soon();
     }
     if stream.is_done() {
         return Poll::Ready(Ok(()));

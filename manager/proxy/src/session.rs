@@ -279,7 +279,7 @@ impl Session {
             put_headers(&mut core.control, id, &block.finish(), false);
             self.insert(&mut core, id)
         };
-        self.flush_or_fail();
+        self.flush_soon();
         Ok(stream)
     }
 
@@ -299,7 +299,7 @@ impl Session {
             put_headers(&mut core.control, stream.id, &block, status != 200);
             stream.answered(status);
         }
-        self.flush_or_fail();
+        self.flush_soon();
     }
 
     /// Sends no more in this direction.
@@ -310,7 +310,7 @@ impl Session {
             put_head(&mut core.control, 0, kind::DATA, 1, stream.id);
             stream.end_local();
         }
-        self.flush_or_fail();
+        self.flush_soon();
     }
 
     /// Ends a tunnel in both directions, if it has not ended.
@@ -324,7 +324,7 @@ impl Session {
                 self.gone(core);
             }
         }
-        self.flush_or_fail();
+        self.flush_soon();
     }
 
     /// Forgets a tunnel that has ended in both directions.

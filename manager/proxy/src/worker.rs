@@ -236,18 +236,21 @@ impl Worker {
 
     /// Where the next connection to an application comes from: another address of 127.128.0.0/10 for
     /// each, so that none waits for a port which an earlier connection leaves in TIME_WAIT. IPv6 has
-    /// one loopback address only; there the port changes.
+    /// one loopback address only; there the port changes. A port that was bound is no longer free for
+    /// connections the application makes, so none is of those Linux takes for them by itself
+    /// (net.ipv4.ip_local_port_range).
     pub(crate) fn source(&self, ipv6: bool) -> SocketAddr {
-        /// What Linux takes for outgoing connections by itself (net.ipv4.ip_local_port_range).
-        const PORTS: std::ops::Range<u32> = 32_768..61_000;
+        /// Among the ports that Istio reserves.
+        const IPV4: u16 = 15_007;
+        const IPV6: u16 = 16_384;
         let number = self.sources.get();
         self.sources.set(number.wrapping_add(1));
-        let port = PORTS.start + number % (PORTS.end - PORTS.start);
-        let address = match ipv6 {
-            true => Ipv6Addr::LOCALHOST.into(),
-            false => Ipv4Addr::from(0x7f80_0000 | number & 0x003f_ffff).into(),
-        };
-        SocketAddr::new(address, port as u16)
+        if ipv6 {
+            let port = IPV6 + (number % u32::from(IPV6)) as u16;
+            return (Ipv6Addr::LOCALHOST, port).into();
+        }
+        let address = Ipv4Addr::from(0x7f80_0000 | number & 0x003f_ffff);
+        (address, IPV4).into()
     }
 
     /// Carries a connection between proxies.

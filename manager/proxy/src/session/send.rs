@@ -10,14 +10,16 @@ use super::{Core, MAX_WAITING, Session, Stream};
 use crate::{
     Error,
     buffers::MAX_BURST,
-    http2::{Http2Error, kind},
+    http2::{Http2Error, kind, put_head},
     tls::{HEAD, MAX_PLAIN, RECORD, TAIL, content},
 };
 
 /// Length of a frame's head.
 const FRAME: usize = 9;
-/// Frames of our own up to this length share a record with the application's bytes.
-const SHARED: usize = 512;
+/// Frames that wait, up to this length, share a record with what an application says.
+const SHARED: usize = 8_192;
+/// What an application says waits for others' when it is not more than this.
+const SMALL: usize = 2_048;
 
 impl Session {
     /// Sends our own frames, and what waited before them. With a context it waits for room.
@@ -73,8 +75,31 @@ impl Session {
         }
     }
 
-    /// Reads from the application straight into records, seals them there and sends them. Answers how
-    /// many bytes; none when the application has finished.
+    /// Sends the frames that wait once the tasks that are ready now have had their turn: many tunnels
+    /// share a record, a system call and a wake-up of the peer.
+    pub(crate) fn flush_soon(&self) {
+        let core = self.core.borrow();
+        if !core.control.is_empty() {
+            core.wake();
+        }
+    }
+
+    /// Makes room for what an application says.
+    fn prepare(&self, core: &mut Core) -> Result<(), Error> {
+        if core.sealer.is_worn() {
+            let mut message = Vec::new();
+            core.renew_sealer(&mut message)?;
+            core.out.push(&message);
+            core.wake();
+        }
+        if core.control.len() > SHARED {
+            self.flush_core(core, None)?;
+        }
+        Ok(())
+    }
+
+    /// Reads from the application straight into records, seals them there and sends them; a little is
+    /// left to `flush_soon`. Answers how many bytes; none when the application has finished.
     ///
     /// # Errors
     /// The inner error is the application's socket's.
@@ -90,11 +115,9 @@ impl Session {
         if core.closed.is_some() {
             return Poll::Ready(Err(Error::Closed));
         }
-        if core.control.len() > SHARED || core.sealer.is_worn() {
-            let flushed = self.flush_core(core, None);
-            if let Err(error) = flushed {
-                return Poll::Ready(Err(error));
-            }
+        let prepared = self.prepare(core);
+        if let Err(error) = prepared {
+            return Poll::Ready(Err(error));
         }
         let window = core.send_window.min(stream.send_window());
         if !core.out.is_empty() || window <= 0 {
@@ -116,9 +139,18 @@ impl Session {
             }
         };
         stream.learn(plan.slots, plan.room, count);
-        core.control.clear();
         core.send_window -= count as i64;
         stream.shrink_send_window(count);
+        if count <= SMALL {
+            let start = plan.start(0);
+            put_head(&mut core.control, count, kind::DATA, 0, stream.id);
+            let bytes = &buffer[start..start + count];
+            core.control.extend_from_slice(bytes);
+            core.wake();
+            self.buffers.give(buffer);
+            return Poll::Ready(Ok(Ok(count)));
+        }
+        core.control.clear();
         let sent = plan
             .seal(core, stream.id, count, &mut buffer)
             .and_then(|total| Ok((total, self.socket.send(&buffer[..total])?)));

@@ -55,13 +55,6 @@ impl Session {
         None
     }
 
-    /// Sends what tunnels have added to their windows.
-    pub(crate) fn flush_credit(&self) {
-        if !self.core.borrow().control.is_empty() {
-            self.flush_or_fail();
-        }
-    }
-
     /// Takes no more tunnels; closes when the last has ended.
     pub(crate) fn leave(&self) {
         {
