@@ -2,7 +2,7 @@
 
 use std::{
     io::{ErrorKind, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream},
     os::fd::{AsFd, OwnedFd},
     sync::Arc,
 };
@@ -204,11 +204,15 @@ fn an_application_sees_the_client_that_the_proxy_dials_it_for() {
     assert_eq!(said.seen[0].port(), said.local.port());
 }
 
-/// A socket bound to a free port of the address of `to`, and where it is bound.
+/// A socket bound to one of the proxy's addresses that can dial `to`, and where it is bound.
 fn bound(family: AddressFamily, to: SocketAddr) -> (OwnedFd, SocketAddr) {
+    let from: IpAddr = match to {
+        SocketAddr::V4(_) => Ipv4Addr::new(127, 129, 2, 3).into(),
+        SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    };
     let socket = rustix::net::socket(family, SocketType::STREAM, None).unwrap();
     sockopt::set_socket_reuseaddr(&socket, true).unwrap();
-    rustix::net::bind(&socket, &SocketAddr::new(to.ip(), 0)).unwrap();
+    rustix::net::bind(&socket, &SocketAddr::new(from, 0)).unwrap();
     let own = rustix::net::getsockname(&socket).unwrap();
     (socket, own.try_into().unwrap())
 }
