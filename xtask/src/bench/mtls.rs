@@ -30,6 +30,11 @@ const MESSAGE: usize = 64;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Clients at once, where they shall be many.
+const CLIENTS: u32 = 16;
+
+const TEN_THOUSAND: f64 = 10_000.0;
+
 const GIB: f64 = (1_u64 << 30) as f64;
 
 /// All rows: `mtls-*` between nodes, `local-*` on one.
@@ -44,6 +49,11 @@ pub(super) fn measure(
     if wanted("mtls-memory") {
         rows.extend(say::step("memory", || memory::measure(&town))?);
     }
+    if wanted("mtls-cpu-rr-16") {
+        rows.push(say::step("mtls: requests at once: 16", || {
+            busy_requests(&town, effort)
+        })?);
+    }
     for way in [Way::Mtls, Way::Local] {
         let name = way.name();
         let is_wanted = |row: &str| wanted(&format!("{name}-{row}"));
@@ -52,10 +62,13 @@ pub(super) fn measure(
                 request_response(&town, effort, way)
             })?);
         }
-        if is_wanted("connect") || is_wanted("cpu-connect") {
-            rows.extend(say::step(&format!("{name}: connections"), || {
-                connections(&town, effort, way)
-            })?);
+        for clients in [1, CLIENTS] {
+            if is_wanted("connect") || is_wanted("cpu-connect") {
+                let what = format!("{name}: connections at once: {clients}");
+                rows.extend(say::step(&what, || {
+                    connections(&town, effort, way, clients)
+                })?);
+            }
         }
         for streams in [1, 8] {
             if is_wanted("stream") || is_wanted("cpu-stream") {
@@ -104,41 +117,53 @@ fn request_response(town: &Town, effort: &Effort, way: Way) -> Result<Vec<Row>> 
     ])
 }
 
-fn connections(town: &Town, effort: &Effort, way: Way) -> Result<Vec<Row>> {
+/// Connections, with `clients` of them under way at once.
+fn connections(town: &Town, effort: &Effort, way: Way, clients: u32) -> Result<Vec<Row>> {
     let (mut rate, mut cpu) = (Rounds::default(), Vec::new());
+    let count = effort.slice * clients;
     for round in 0..=effort.rounds {
         let (target, baseline) = (town.target(way), town.baseline(way));
         let before = town.managers_time()?;
-        let weft = connect_slice(town.meshed(), target, effort.slice)?;
+        let weft = connect_slice(town.meshed(), target, count, clients)?;
         let used = town.managers_time()? - before;
-        let direct = connect_slice(town.direct(), baseline, effort.slice)?;
+        let direct = connect_slice(town.direct(), baseline, count, clients)?;
         if round > 0 {
             rate.push(weft, direct);
-            cpu.push(used.as_secs_f64() / f64::from(effort.slice) * 10_000.0);
+            cpu.push(used.as_secs_f64() / f64::from(count) * TEN_THOUSAND);
         }
     }
     let per_second = "connections per second (connect, 64 bytes there and back, close)";
-    let name = way.name();
+    let (name, suffix) = (way.name(), suffix(clients));
     let mut rows = vec![rate.row(
-        &format!("{name}-connect"),
-        per_second,
+        &format!("{name}-connect{suffix}"),
+        &format!("{per_second}, at once: {clients}"),
         Better::Higher,
         "direct",
     )];
-    // Clock ticks are long and slices short; the mean of all is what they tell.
     if way == Way::Mtls {
         let unit = "CPU seconds of both managers per 10,000 connections";
-        let mean = cpu.iter().sum::<f64>() / cpu.len().max(1) as f64;
-        rows.push(Row::alone(&format!("{name}-cpu-connect"), unit, &[mean]));
+        rows.push(mean(&format!("{name}-cpu-connect{suffix}"), unit, &cpu));
     }
     Ok(rows)
 }
 
+/// Clock ticks are long and slices short; the mean of all is what they tell.
+fn mean(name: &str, unit: &str, values: &[f64]) -> Row {
+    let mean = values.iter().sum::<f64>() / values.len().max(1) as f64;
+    Row::alone(name, unit, &[mean])
+}
+
+fn suffix(at_once: u32) -> String {
+    match at_once {
+        1 => String::new(),
+        many => format!("-{many}"),
+    }
+}
+
 /// Connections per second of a slice.
-fn connect_slice(worker: &Worker, to: SocketAddr, count: u32) -> Result<f64> {
-    worker.run(move || {
-        let begin = Instant::now();
-        for _ in 0..count {
+fn connect_slice(worker: &Worker, to: SocketAddr, count: u32, clients: u32) -> Result<f64> {
+    let one = move || -> Result<()> {
+        for _ in 0..count / clients {
             let mut stream = client::connect(to, PATIENCE)?;
             let mut message = [0; MESSAGE];
             // The kind, and the request.
@@ -146,7 +171,56 @@ fn connect_slice(worker: &Worker, to: SocketAddr, count: u32) -> Result<f64> {
             stream.read_exact(&mut message)?;
             reset_on_close(&stream);
         }
+        Ok(())
+    };
+    worker.run(move || {
+        let begin = Instant::now();
+        at_once((0..clients).map(|_| one))?;
         Ok(f64::from(count) / begin.elapsed().as_secs_f64())
+    })
+}
+
+/// Requests on 16 connections at once: what one costs the managers when they are busy.
+fn busy_requests(town: &Town, effort: &Effort) -> Result<Row> {
+    let streams: Result<Vec<_>> = (0..CLIENTS)
+        .map(|_| open(town.meshed(), town.target(Way::Mtls), b"R"))
+        .collect();
+    let (streams, mut cpu) = (streams?, Vec::new());
+    for round in 0..=effort.rounds {
+        let copies: std::io::Result<Vec<_>> = streams.iter().map(TcpStream::try_clone).collect();
+        let (copies, count) = (copies.context("share connections")?, effort.slice * 4);
+        let before = town.managers_time()?;
+        town.meshed().run(move || {
+            at_once(copies.into_iter().map(|mut stream| {
+                move || -> Result<()> {
+                    let mut message = [0; MESSAGE];
+                    for _ in 0..count {
+                        stream.write_all(&message)?;
+                        stream.read_exact(&mut message)?;
+                    }
+                    Ok(())
+                }
+            }))
+        })?;
+        if round > 0 {
+            let used = town.managers_time()? - before;
+            cpu.push(used.as_secs_f64() / f64::from(count * CLIENTS) * TEN_THOUSAND);
+        }
+    }
+    let unit = "CPU seconds of both managers per 10,000 requests, at once: 16";
+    Ok(mean("mtls-cpu-rr-16", unit, &cpu))
+}
+
+/// Does several things at once, each in a thread.
+fn at_once<F>(works: impl Iterator<Item = F>) -> Result<()>
+where
+    F: FnOnce() -> Result<()> + Send,
+{
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = works.map(|work| scope.spawn(work)).collect();
+        threads
+            .into_iter()
+            .try_for_each(|it| it.join().ok().context("a client panicked")?)
     })
 }
 
@@ -172,11 +246,7 @@ fn stream(town: &Town, effort: &Effort, way: Way, streams: u32) -> Result<Vec<Ro
         }
     }
     let name = way.name();
-    let suffix = if streams == 1 {
-        String::new()
-    } else {
-        format!("-{streams}")
-    };
+    let suffix = suffix(streams);
     let unit = format!("gigabytes per second, streams at once: {streams}");
     let row = format!("{name}-stream{suffix}");
     let mut rows = vec![rounds.row(&row, &unit, Better::Higher, "direct")];
@@ -204,16 +274,11 @@ fn send(worker: &Worker, streams: &[TcpStream], bytes: u64) -> Result<f64> {
     let copies = copies?;
     worker.run(move || {
         let begin = Instant::now();
-        std::thread::scope(|scope| {
-            let senders: Vec<_> = copies
+        at_once(
+            copies
                 .into_iter()
-                .map(|stream| scope.spawn(move || established::send_here(stream, each)))
-                .collect();
-            senders.into_iter().try_for_each(|sender| {
-                let sent = sender.join();
-                sent.ok().context("a sender panicked")?.map(drop)
-            })
-        })?;
+                .map(|stream| move || established::send_here(stream, each).map(drop)),
+        )?;
         Ok(begin.elapsed().as_secs_f64())
     })
 }
