@@ -8,7 +8,7 @@ const MOST_DEPTH: u32 = 64;
 /// Where a text stops being an expression.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Fault {
-    /// In bytes, from 0.
+    /// In characters, from 0.
     at: usize,
     what: &'static str,
 }
@@ -41,7 +41,8 @@ const OPERATORS: &[&str] = &[
 
 impl Reader<'_> {
     fn fault(&self, what: &'static str) -> Fault {
-        Fault { at: self.at, what }
+        let at = self.text[..self.at].chars().count();
+        Fault { at, what }
     }
 
     /// The next character that is not space or comment.
@@ -298,5 +299,11 @@ mod tests {
             assert!(check(bad).is_err(), "{bad}");
         }
         assert!(check(&"(".repeat(10_000)).is_err());
+    }
+
+    #[test]
+    fn places_are_counted_in_characters() {
+        let fault = check("'\u{e9}' a").unwrap_err();
+        assert_eq!(fault.to_string(), "an operator is missing at character 5");
     }
 }

@@ -1,13 +1,26 @@
 //! Golden cases: `manager/tests/cases/NAME/analyze.txt` says what analyzers find in `in.yaml`.
 //! `UPDATE=1` rewrites it; review reads the difference.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, path::PathBuf};
 
 use weft_api::Store;
 use weft_compiler::{
     Settings,
     analysis::{CODES, Coverage, analyze},
 };
+use weft_testkit::cases::{Golden, folders, inputs};
+
+/// Those that say what analyzers find, with their resources.
+fn cases() -> Vec<(PathBuf, String)> {
+    let mut cases = folders(env!("CARGO_MANIFEST_DIR"), "../tests/cases", 20);
+    cases.retain(|case| case.join("analyze.txt").exists());
+    assert!(cases.len() >= 3, "only {} cases are analyzed", cases.len());
+    let with_text = |case: PathBuf| match &mut inputs(&case)[..] {
+        [(_, text)] => (case, std::mem::take(text)),
+        _ => panic!("{} has several files", case.display()),
+    };
+    cases.into_iter().map(with_text).collect()
+}
 
 fn found(text: &str) -> String {
     let mut store = Store::default();
@@ -25,29 +38,11 @@ fn found(text: &str) -> String {
 
 #[test]
 fn analyzers_find_what_stands_in_the_case() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/cases");
-    let mut seen = 0;
-    for entry in fs::read_dir(root).unwrap() {
-        let case = entry.unwrap().path();
-        if !case
-            .file_name()
-            .unwrap()
-            .to_str()
-            .unwrap()
-            .starts_with("analyze_")
-        {
-            continue;
-        }
-        seen += 1;
-        let found = found(&fs::read_to_string(case.join("in.yaml")).unwrap());
-        let golden = case.join("analyze.txt");
-        if std::env::var_os("UPDATE").is_some() {
-            fs::write(&golden, &found).unwrap();
-        }
-        let expected = fs::read_to_string(&golden).unwrap_or_default();
-        assert_eq!(found, expected, "{}", case.display());
+    let mut golden = Golden::new("analyze.txt");
+    for (case, text) in cases() {
+        golden.hold(&case, &found(&text));
     }
-    assert!(seen > 0, "the cases are not where they should be");
+    golden.finish();
 }
 
 #[test]
@@ -64,14 +59,9 @@ fn an_object_can_ask_for_silence() {
 
 #[test]
 fn every_code_that_is_looked_for_has_a_case_and_no_other_is_said() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/cases");
     let mut said: BTreeSet<String> = BTreeSet::new();
-    for entry in fs::read_dir(root).unwrap() {
-        let case = entry.unwrap().path();
-        if !case.join("analyze.txt").exists() {
-            continue;
-        }
-        let found = found(&fs::read_to_string(case.join("in.yaml")).unwrap());
+    for (_, text) in cases() {
+        let found = found(&text);
         let codes = found.lines().filter_map(|line| {
             let (_, rest) = line.split_once('[')?;
             Some(rest.split_once(']')?.0.to_owned())

@@ -1,5 +1,7 @@
 //! Compiling edits one by one gives what compiling the result from nothing gives.
 
+#[path = "incremental/extensions.rs"]
+mod extensions;
 #[path = "incremental/policies.rs"]
 mod policies;
 
@@ -11,12 +13,33 @@ use weft_compiler::{Compiler, Settings, gateway_status};
 use weft_model::{Mesh, status::ObjectStatus};
 
 const FILES: [&str; 4] = ["a.yaml", "b.yaml", "c.yaml", "d.yaml"];
+/// Kinds whose refused objects stand aside. Those of security fail closed instead.
+const REFUSED: [(&str, &str); 18] = [
+    ("v1", "Service"),
+    ("networking.istio.io/v1", "ServiceEntry"),
+    ("networking.istio.io/v1", "DestinationRule"),
+    ("networking.istio.io/v1", "VirtualService"),
+    ("networking.istio.io/v1", "Gateway"),
+    ("networking.istio.io/v1", "WorkloadEntry"),
+    ("networking.istio.io/v1", "WorkloadGroup"),
+    ("telemetry.istio.io/v1", "Telemetry"),
+    ("extensions.istio.io/v1alpha1", "WasmPlugin"),
+    ("extensions.istio.io/v1alpha1", "TrafficExtension"),
+    ("gateway.networking.k8s.io/v1", "Gateway"),
+    ("gateway.networking.k8s.io/v1", "HTTPRoute"),
+    ("gateway.networking.k8s.io/v1", "GRPCRoute"),
+    ("gateway.networking.k8s.io/v1", "TLSRoute"),
+    ("gateway.networking.k8s.io/v1alpha2", "TCPRoute"),
+    ("gateway.networking.k8s.io/v1alpha2", "UDPRoute"),
+    ("gateway.networking.k8s.io/v1", "BackendTLSPolicy"),
+    ("gateway.networking.k8s.io/v1beta1", "ReferenceGrant"),
+];
 const NAMESPACES: [&str; 2] = ["default", "istio-system"];
 
 /// A document out of a small world, so that objects meet.
 fn document() -> impl Strategy<Value = String> {
     let names = (0..NAMESPACES.len(), 0..3_u8, 0..4_u8, 0..4_u8);
-    (0..31_u8, names).prop_map(|(kind, (namespace, name, a, b))| {
+    (0..37_u8, names).prop_map(|(kind, (namespace, name, a, b))| {
         let namespace = NAMESPACES[namespace];
         match kind {
             0 => service(namespace, name, a, b),
@@ -33,6 +56,7 @@ fn document() -> impl Strategy<Value = String> {
             27 | 28 => workload_entry(namespace, name, a, b),
             29 => rate_limit(namespace, name, a, b),
             30 => mesh_config(a, b),
+            31..36 => extensions::document(kind - 31, namespace, name, a, b),
             _ if a == 0 => "kind: [torn\n".into(),
             _ => of_namespace(namespace, b),
         }
@@ -354,6 +378,35 @@ proptest! {
         compiler.update(&store, &keys);
         prop_assert!(store.put_file(FILES[0], &text).changed.is_empty());
         prop_assert!(compiler.update(&store, &keys).is_empty());
+    }
+
+    #[test]
+    fn an_object_that_is_refused_hurts_no_other(
+        documents in vec(document(), 0..12),
+        refused in prop::sample::select(&REFUSED[..]),
+        namespace in prop::sample::select(&NAMESPACES[..]),
+    ) {
+        let (version, kind) = refused;
+        let bad = format!(
+            "apiVersion: {version}\nkind: {kind}\nmetadata: {{name: bad, namespace: {namespace}}}\nspec: 7\n"
+        );
+        let compile = |bad: Option<&String>| {
+            let mut store = Store::default();
+            let texts: Vec<&str> = documents.iter().chain(bad).map(String::as_str).collect();
+            store.put_file(FILES[0], &texts.join("---\n"));
+            let keys: Vec<_> = store.keys().cloned().collect();
+            let mut compiler = Compiler::new(settings());
+            compiler.update(&store, &keys);
+            let (of_bad, others): (Vec<_>, Vec<_>) = compiler
+                .problems(&store)
+                .into_iter()
+                .partition(|it| &*it.origin.name == "bad");
+            let statuses: Vec<_> = compiler.gateway_status().cloned().collect();
+            (of_bad.len(), (compiler.mesh().clone(), others, statuses))
+        };
+        let (reported, with) = compile(Some(&bad));
+        prop_assert!(reported > 0, "{} is refused in silence", kind);
+        prop_assert_eq!(with, compile(None).1);
     }
 
     #[test]

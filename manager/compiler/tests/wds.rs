@@ -2,15 +2,12 @@
 //! `wds.json`. `UPDATE=1 cargo test -p weft-compiler` rewrites the latter; review reads the
 //! difference.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use weft_api::Store;
 use weft_compiler::{Settings, wds};
-
-fn root() -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/cases")
-}
+use weft_testkit::cases::{Golden, folders, inputs};
 
 fn messages(text: &str) -> BTreeMap<String, Value> {
     let mut store = Store::default();
@@ -23,22 +20,18 @@ fn messages(text: &str) -> BTreeMap<String, Value> {
 
 #[test]
 fn each_case_becomes_the_messages_that_istiod_makes() {
-    let update = std::env::var_os("UPDATE").is_some();
-    let cases = fs::read_dir(root())
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    let mut found = 0;
-    for case in cases.filter(|case| case.join("wds.json").exists()) {
-        found += 1;
-        let messages = messages(&fs::read_to_string(case.join("in.yaml")).unwrap());
-        let text = serde_json::to_string_pretty(&messages).unwrap() + "\n";
-        if update {
-            fs::write(case.join("wds.json"), &text).unwrap();
-        }
-        let golden = fs::read_to_string(case.join("wds.json")).unwrap();
-        assert!(golden == text, "{} differs; found:\n{text}", case.display());
+    let mut golden = Golden::new("wds.json");
+    let mut cases = folders(env!("CARGO_MANIFEST_DIR"), "../tests/cases", 20);
+    cases.retain(|case| case.join("wds.json").exists());
+    assert!(cases.len() >= 4, "only {} cases are converted", cases.len());
+    for case in cases {
+        let [(_, text)] = &inputs(&case)[..] else {
+            panic!("{} has several files", case.display());
+        };
+        let text = serde_json::to_string_pretty(&messages(text)).unwrap() + "\n";
+        golden.hold(&case, &text);
     }
-    assert!(found > 0, "the cases are not where they should be");
+    golden.finish();
 }
 
 fn peers(rules: &[(&str, &str, &str)]) -> BTreeMap<String, Value> {
@@ -107,4 +100,20 @@ fn ports_that_change_nothing_are_not_converted() {
             "{spec}"
         );
     }
+}
+
+#[test]
+fn below_a_strict_mesh_istiod_names_policies_that_it_does_not_send() {
+    let mesh = ("istio-system", "default", "{mtls: {mode: STRICT}}");
+    let closed = "{selector: {matchLabels: {app: a}}, mtls: {mode: PERMISSIVE}, \
+                  portLevelMtls: {8080: {mode: STRICT}}}";
+    let opened = "{selector: {matchLabels: {app: a}}, portLevelMtls: {8080: {mode: PERMISSIVE}}}";
+    let unset = ("foo", "default", "{mtls: {mode: UNSET}}");
+    let permissive = ("foo", "default", "{mtls: {mode: PERMISSIVE}}");
+    let is_sent = |rules: &[_]| peers(rules).contains_key(PORTS);
+    assert!(!is_sent(&[mesh, ("foo", "workload", closed)]));
+    assert!(!is_sent(&[mesh, unset, ("foo", "workload", closed)]));
+    assert!(is_sent(&[mesh, permissive, ("foo", "workload", closed)]));
+    assert!(is_sent(&[mesh, ("foo", "workload", opened)]));
+    assert!(!is_sent(&[mesh, unset, ("foo", "workload", opened)]));
 }

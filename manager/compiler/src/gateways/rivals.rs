@@ -22,14 +22,14 @@ pub(crate) type ClaimId = (ObjectKey, usize);
 /// Of claims on one Gateway those that lose, each with the reason. A route that has lost stands in
 /// nobody's way.
 pub(crate) fn losers(mut claims: Vec<Claim<'_>>) -> BTreeMap<ClaimId, Refusal> {
-    // A route none of whose rules can be done is not accepted, and takes nothing from others.
-    claims.retain(|claim| Route::of(claim.route).is_some_and(|route| !route.is_broken()));
     claims.retain(|claim| matches!(claim.route.key.kind, Kind::HttpRoute | Kind::GrpcRoute));
     let kinds: BTreeSet<Kind> = claims.iter().map(|claim| claim.route.key.kind).collect();
     let mut lost = BTreeMap::new();
     if kinds.len() < 2 {
         return lost;
     }
+    // A route none of whose rules can be done is not accepted, and takes nothing from others.
+    claims.retain(|claim| Route::of(claim.route).is_some_and(|route| !route.is_broken()));
     claims.sort_by(|a, b| Route::precedence(a.route, b.route).then(a.parent.cmp(&b.parent)));
     let mut taken: BTreeMap<(Kind, usize), Vec<(&HostPattern, &Object)>> = BTreeMap::new();
     for claim in claims {

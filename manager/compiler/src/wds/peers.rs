@@ -1,9 +1,7 @@
 //! `PeerAuthentication` as istiod converts it for ztunnel: DENY policies on whoever has no identity.
 //!
-//! Different on purpose: below a STRICT mesh, istiod names a converted policy that it does not send
-//! when the workload is PERMISSIVE with a STRICT port and its namespace says nothing, or when the
-//! namespace has a policy that is UNSET and the workload opens a port. Here it is sent, so that what
-//! is named is there.
+//! Conversion and naming follow rules of their own, as istiod has them: below a STRICT mesh, a policy
+//! can be named that is not sent. A test holds both cases.
 
 use std::sync::Arc;
 
@@ -117,29 +115,41 @@ fn groups(policy: &PeerAuthentication, (namespace, mesh): Parents<'_>) -> Option
     if !policy.scope.is_selective() || policy.ports.is_empty() {
         return None;
     }
-    let inherited = namespace.and_then(|policy| policy.mode);
-    let inherited = inherited.or_else(|| mesh.and_then(|policy| policy.mode));
-    let is_strict = policy.mode.or(inherited) == Some(MtlsMode::Strict);
+    let of_namespace = namespace.and_then(|policy| policy.mode);
+    let inherited = of_namespace.or_else(|| mesh.and_then(|policy| policy.mode));
+    let inherits_strict = inherited == Some(MtlsMode::Strict);
+    // Whether a STRICT port goes without saying.
+    let is_closed = match policy.mode {
+        Some(MtlsMode::Strict) => true,
+        Some(_) => of_namespace.is_none() && inherits_strict,
+        None => inherits_strict,
+    };
+    // Whether there is something to except an open port from. A namespace's policy that is UNSET
+    // hides the mesh's from istiod here.
+    let is_excepted = match policy.mode {
+        Some(mode) => mode == MtlsMode::Strict,
+        None => namespace.or(mesh).and_then(|policy| policy.mode) == Some(MtlsMode::Strict),
+    };
     let mut groups = Vec::new();
     let mut exempt = Vec::new();
     for (port, mode) in &policy.ports {
         match mode {
-            Some(MtlsMode::Strict) if !is_strict => {
+            Some(MtlsMode::Strict) if !is_closed => {
                 groups.push(group(vec![no_identity(Some(*port))]));
             }
-            Some(MtlsMode::Permissive | MtlsMode::Disable) if is_strict => {
+            Some(MtlsMode::Permissive | MtlsMode::Disable) if is_excepted => {
                 exempt.push(json!({ "matches": [{ "notDestinationPorts": [port] }] }));
             }
             _ => {}
         }
     }
-    if is_strict && !exempt.is_empty() {
+    if !exempt.is_empty() {
         // Rules are all needed: no identity, and none of the exempt ports. Where both the policy
         // and what it would inherit are strict, istiod says so twice, and so is it said here.
         if policy.mode.is_some() {
             exempt.insert(0, no_identity(None));
         }
-        if inherited == Some(MtlsMode::Strict) {
+        if inherits_strict {
             exempt.push(no_identity(None));
         }
         groups.push(group(exempt));

@@ -72,7 +72,7 @@ fn secure_gateway(namespace: &str, a: u8, b: u8) -> String {
     let class = ["weft", "other"][usize::from(a / 3)];
     let of = ["", ", namespace: default"][usize::from(b % 2)];
     format!(
-        "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {{name: gw, namespace: {namespace}}}\nspec:\n  gatewayClassName: {class}\n  listeners:\n  - {{name: h, port: 443, protocol: HTTPS, hostname: x.example.com, tls: {{certificateRefs: [{{name: c{}{of}}}]}}}}\n  - {{name: t, port: 90, protocol: TCP, allowedRoutes: {{namespaces: {{from: All}}}}}}\n  - {{name: p, port: 91, protocol: TLS, tls: {{mode: Passthrough}}}}\n",
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {{name: gw, namespace: {namespace}}}\nspec:\n  gatewayClassName: {class}\n  listeners:\n  - {{name: h, port: 443, protocol: HTTPS, hostname: x.example.com, tls: {{certificateRefs: [{{name: c{}{of}}}]}}}}\n  - {{name: t, port: 90, protocol: TCP, allowedRoutes: {{namespaces: {{from: All}}}}}}\n  - {{name: u, port: 90, protocol: UDP, allowedRoutes: {{namespaces: {{from: All}}}}}}\n  - {{name: p, port: 91, protocol: TLS, tls: {{mode: Passthrough}}}}\n",
         a % 2
     )
 }
@@ -122,14 +122,14 @@ fn grpc_route(namespace: &str, name: u8, a: u8, b: u8) -> String {
     )
 }
 
-fn stream_route(kind: &str, namespace: &str, name: u8, a: u8, b: u8) -> String {
+pub(crate) fn stream_route(kind: &str, namespace: &str, name: u8, a: u8, b: u8) -> String {
     let parent = ["{name: gw}", "{name: gw, namespace: default}"][usize::from(a % 2)];
     let backend = [
         "{name: s1, port: 80}",
         "{name: s1, namespace: default, port: 80}",
     ][usize::from(b % 2)];
     format!(
-        "apiVersion: gateway.networking.k8s.io/v1\nkind: {kind}\nmetadata: {{name: t{name}, namespace: {namespace}}}\nspec:\n  parentRefs: [{parent}]\n  rules: [{{backendRefs: [{backend}]}}]\n"
+        "apiVersion: gateway.networking.k8s.io/v1alpha2\nkind: {kind}\nmetadata: {{name: t{name}, namespace: {namespace}}}\nspec:\n  parentRefs: [{parent}]\n  rules: [{{backendRefs: [{backend}]}}]\n"
     )
 }
 
