@@ -2,33 +2,28 @@
 //! it are the answer, under the resources of `in.yaml`. `UPDATE=1` rewrites the answers; review
 //! reads the difference.
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeSet, path::PathBuf};
 
 use clap::Parser as _;
+use weft_testkit::cases::{Golden, folders, inputs};
 
 use super::*;
 use crate::args::{Cli, Command};
 
 fn cases() -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
-    let mut cases: Vec<_> = fs::read_dir(root)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|case| case.join("why.txt").exists())
-        .collect();
-    cases.sort();
+    let mut cases = folders(env!("CARGO_MANIFEST_DIR"), "tests/cases", 20);
+    cases.retain(|case| case.join("why.txt").exists());
+    assert!(cases.len() >= 5, "only {} cases ask", cases.len());
     cases
 }
 
 fn world(case: &Path) -> World {
+    let files = inputs(case);
     let mut store = Store::default();
-    let text = fs::read_to_string(case.join("in.yaml")).unwrap();
-    store.put_file("in.yaml", &text);
-    World::new(store, BTreeMap::from([("in.yaml".to_owned(), text)]))
+    for (name, text) in &files {
+        store.put_file(name, text);
+    }
+    World::new(store, files.into_iter().collect())
 }
 
 fn ask(world: &World, line: &str) -> Result<Answer, WhyError> {
@@ -44,32 +39,21 @@ fn ask(world: &World, line: &str) -> Result<Answer, WhyError> {
 
 #[test]
 fn each_question_has_the_answer_that_stands_below_it() {
-    let update = std::env::var_os("UPDATE").is_some();
-    let cases = cases();
-    assert!(cases.len() >= 5, "the cases are not where they should be");
-    let mut wrong = Vec::new();
-    for case in cases {
-        let golden = fs::read_to_string(case.join("why.txt")).unwrap();
+    let mut golden = Golden::new("why.txt");
+    for case in cases() {
         let world = world(&case);
         let mut found = String::new();
-        for question in golden.lines().filter_map(|line| line.strip_prefix("$ ")) {
+        let written = golden.written(&case);
+        for question in written.lines().filter_map(|line| line.strip_prefix("$ ")) {
             let text = match ask(&world, question) {
                 Ok(answer) => text::render(&answer),
                 Err(error) => format!("error: {error}\n"),
             };
             found += &format!("$ {question}\n{text}\n");
         }
-        if update {
-            fs::write(case.join("why.txt"), &found).unwrap();
-        } else if golden != found {
-            wrong.push(format!("{}\n{found}", case.display()));
-        }
+        golden.hold(&case, &found);
     }
-    assert!(
-        wrong.is_empty(),
-        "differ from why.txt (UPDATE=1 rewrites it):\n{}",
-        wrong.join("\n")
-    );
+    golden.finish();
 }
 
 /// Paths of all keys below a value. Names of headers are nobody's keys.
