@@ -426,6 +426,10 @@ impl Chores {
             self.visiting = Some(tokio::task::spawn_blocking(move || {
                 let mut repair = repair.lock().unwrap_or_else(PoisonError::into_inner);
                 repair.visit(&shared);
+                let metrics = shared.engine().metrics.clone();
+                if let Some(metrics) = metrics {
+                    evidence::observe_rules(&shared, &metrics);
+                }
             }));
         }
         if now >= self.next_canary {

@@ -58,6 +58,16 @@ pub trait Policy: Send + Sync + 'static {
         destination: SocketAddr,
     ) -> Verdict;
 
+    /// Whether a connection that was let in still may be. Unlike [`Self::authorize`], a yes is not
+    /// counted.
+    fn reauthorize(
+        &self,
+        workload: u64,
+        client: &SpiffeId,
+        source: SocketAddr,
+        destination: SocketAddr,
+    ) -> Verdict;
+
     /// Where a captured connection goes; `None` when nobody knows, and it is reset.
     fn route(&self, workload: u64, captured: &Captured) -> Option<Upstream>;
 

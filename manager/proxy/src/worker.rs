@@ -328,7 +328,7 @@ impl Worker {
             let (source, destination) = (connection.source, connection.destination);
             let policy = &self.shared.policy;
             if let Verdict::Deny(reason) =
-                policy.authorize(connection.workload, client, source, destination)
+                policy.reauthorize(connection.workload, client, source, destination)
             {
                 *carried.denied.borrow_mut() = Some(reason);
                 carried.cut();

@@ -3,12 +3,14 @@
 //!
 //! Reading order: this file (enrolments to facts to plans), [`view`] (what the proxy sees of policy),
 //! [`bridge`] (the proxy's questions answered), [`wallet`] (certificates as TLS wants them),
-//! [`refused`] (events to refusals), [`revoke`] (live connections under new policy), [`access`].
+//! [`refused`] (events to refusals), [`revoke`] (live connections under new policy), [`rules`]
+//! (how often policy decided), [`access`].
 
 pub(crate) mod access;
 mod bridge;
 mod refused;
 pub(crate) mod revoke;
+mod rules;
 mod view;
 mod wallet;
 

@@ -148,6 +148,10 @@ impl Policy for World {
             .map_or(Verdict::Allow, Verdict::Deny)
     }
 
+    fn reauthorize(&self, key: u64, who: &SpiffeId, from: SocketAddr, to: SocketAddr) -> Verdict {
+        self.authorize(key, who, from, to)
+    }
+
     fn route(&self, _: u64, _: &Captured) -> Option<Upstream> {
         self.upstream.lock().unwrap().clone()
     }
