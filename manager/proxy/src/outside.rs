@@ -8,7 +8,7 @@ use std::{
 };
 
 use rustls::{ClientConfig, ServerConfig};
-use weft_identity::SpiffeId;
+use weft_identity::{CertificateDer, SpiffeId};
 
 use crate::record::{Connection, Record};
 
@@ -106,6 +106,9 @@ pub trait Credentials: Send + Sync + 'static {
 
     /// To prove this identity to a server that must be one of `expected`.
     fn client(&self, identity: &SpiffeId, expected: &[SpiffeId]) -> Option<Arc<ClientConfig>>;
+
+    /// Whether the certificates that a peer has shown, leaf first, are taken back by now.
+    fn is_revoked(&self, shown: &[CertificateDer<'static>]) -> bool;
 }
 
 /// Who is told of connections. Calls come from the threads that carry traffic and must not block.

@@ -306,6 +306,13 @@ impl MeshSide {
         judge
     }
 
+    /// Certificates were taken back: tells the proxy.
+    pub(crate) fn trust_changed(&self) {
+        if let Some(proxy) = &self.proxy {
+            proxy.trust_changed();
+        }
+    }
+
     /// After the writes: takes the hooks out of namespaces that are not enrolled any more.
     pub(crate) fn unhook(&mut self) {
         let open: BTreeSet<u64> = self.enrolments.open().map(|one| one.cookie).collect();
