@@ -84,8 +84,8 @@ pub(crate) fn identify(
     established: &tls::Established,
 ) -> Result<weft_identity::SpiffeId, Error> {
     let shown = &established.certificates;
-    let identity = weft_identity::peer_id(shown)
-        .map_err(|error| Error::Identity(error.to_string().into()))?;
+    let identity =
+        weft_identity::peer_id(shown).map_err(|error| Error::Identity(error.to_string().into()))?;
     // The handshake may have begun under older lists, and nobody looks at this peer again before the
     // next ones.
     if worker.shared.credentials.is_revoked(shown) {
@@ -128,7 +128,11 @@ async fn serve(
     drop(head);
     stream.attach(app);
     session.respond(&stream, 200);
-    let number = worker.opened(connection, began, Way::Tunnel(session.clone(), stream.clone()));
+    let number = worker.opened(
+        connection,
+        began,
+        Way::Tunnel(session.clone(), stream.clone()),
+    );
     let result = pump::tunnel(&session, &stream).await;
     worker.shared.kernel.hide(member.key(), local);
     worker.closed(number, result);

@@ -62,7 +62,11 @@ pub(crate) async fn client(
             connection.hbone = Some(session.peer);
             connection.destination_identity = Some(session.identity.clone());
             stream.attach(app);
-            let number = worker.opened(connection, began, Way::Tunnel(session.clone(), stream.clone()));
+            let number = worker.opened(
+                connection,
+                began,
+                Way::Tunnel(session.clone(), stream.clone()),
+            );
             let result = pump::tunnel(&session, &stream).await;
             worker.closed(number, result);
         }

@@ -102,8 +102,9 @@ impl Credentials for Ca {
         let svid = self.svid(identity);
         let mut servers = self.servers.lock().unwrap();
         let made = servers.entry(identity.clone()).or_insert_with(|| {
-            let mut config =
-                ServerConfig::clone(&weft_identity::server_config(&svid, &self.trust.lock().unwrap()).unwrap());
+            let mut config = ServerConfig::clone(
+                &weft_identity::server_config(&svid, &self.trust.lock().unwrap()).unwrap(),
+            );
             config.enable_secret_extraction = true;
             Arc::new(config)
         });

@@ -75,7 +75,13 @@ impl Town {
     }
 
     fn here(&self, ttl: Duration) -> Certificates {
-        Certificates::new(Signer::Here(self.office()), domains(), ttl, None, no_lists())
+        Certificates::new(
+            Signer::Here(self.office()),
+            domains(),
+            ttl,
+            None,
+            no_lists(),
+        )
     }
 }
 
@@ -185,7 +191,8 @@ async fn a_certificate_is_renewed_at_half_of_its_life_and_withdrawn_at_its_end()
     let town = Town::new("renewal");
     let (address, service) = town.serve(0).await;
     let signer = Signer::There(town.remote(address, "node-token"));
-    let certificates = Certificates::new(signer, domains(), Duration::from_secs(6), None, no_lists());
+    let certificates =
+        Certificates::new(signer, domains(), Duration::from_secs(6), None, no_lists());
     let mut current = certificates.subscribe(&id(CART));
     let first = next(&mut current).await.expect("the first");
     let second = next(&mut current).await.expect("the second");
