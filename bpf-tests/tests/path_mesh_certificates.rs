@@ -222,9 +222,12 @@ fn revoke(authority: &Path, serial: &str) {
     std::fs::write(path("index"), index).unwrap();
     let config = format!(
         "[ca]\ndefault_ca = own\n[own]\ndatabase = {}\n\
-         default_md = sha256\ndefault_crl_days = 1\n",
-        path("index")
+         crlnumber = {}\ncrl_extensions = ext\ndefault_md = sha256\ndefault_crl_days = 1\n\
+         [ext]\nauthorityKeyIdentifier = keyid\n",
+        path("index"),
+        path("number")
     );
+    std::fs::write(path("number"), "01\n").unwrap();
     std::fs::write(path("config"), config).unwrap();
     let (key, certificate) = (path("ca-key.pem"), path("ca-cert.pem"));
     let list = openssl(&[
