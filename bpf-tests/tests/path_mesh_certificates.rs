@@ -2,14 +2,25 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's set-up may panic")]
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    io::Read,
+    net::SocketAddr,
+    path::Path,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
 
 use bpf_tests::{
     MeshScene,
     mesh::{PORT, ask, vip},
     wait_for,
 };
-use weft_testkit::{Load, cluster::Pod, server::Http, weft::WeftOptions, weft::offline};
+use weft_testkit::{
+    Load, client,
+    cluster::Pod,
+    server::{Echo, Http},
+    weft::{WeftOptions, offline},
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -184,4 +195,89 @@ fn a_root_is_replaced_under_load_with_both_in_force_meanwhile() {
     let outcome = load.stop();
     assert_eq!(outcome.failed, 0, "{outcome:?}");
     assert_eq!(ask(&scene.client.inside(), vip(1)).unwrap().0, "web");
+}
+
+fn openssl(args: &[&str]) -> String {
+    let mut command = Command::new("openssl");
+    let output = command.args(args).stdin(Stdio::null()).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The serial number of the certificate that a proxy shows.
+fn serial(scene: &MeshScene, pod: &Pod, directory: &Path) -> String {
+    let at = SocketAddr::new(pod.at(PORT).ip(), 15_008).to_string();
+    let connect = ["s_client", "-alpn", "h2", "-connect", &at];
+    let shown = scene.outsider.inside().run(|| openssl(&connect));
+    let file = directory.join("shown.pem");
+    std::fs::write(&file, shown).unwrap();
+    let printed = openssl(&["x509", "-noout", "-serial", "-in", &file.to_string_lossy()]);
+    let serial = printed.trim().strip_prefix("serial=").unwrap();
+    serial.to_owned()
+}
+
+/// Writes a revocation list beside the authority's files.
+fn revoke(authority: &Path, serial: &str) {
+    let path = |name: &str| authority.join(name).to_string_lossy().into_owned();
+    let index = format!("R\t401231235959Z\t250101000000Z\t{serial}\tunknown\t/CN=x\n");
+    std::fs::write(path("index"), index).unwrap();
+    let config = format!(
+        "[ca]\ndefault_ca = own\n[own]\ndatabase = {}\n\
+         crlnumber = {}\ncrl_extensions = ext\ndefault_md = sha256\ndefault_crl_days = 1\n\
+         [ext]\nauthorityKeyIdentifier = keyid\n",
+        path("index"),
+        path("number")
+    );
+    std::fs::write(path("number"), "01\n").unwrap();
+    std::fs::write(path("config"), config).unwrap();
+    let (key, certificate) = (path("ca-key.pem"), path("ca-cert.pem"));
+    let list = openssl(&[
+        "ca",
+        "-gencrl",
+        "-config",
+        &path("config"),
+        "-keyfile",
+        &key,
+        "-cert",
+        &certificate,
+    ]);
+    std::fs::write(path("draft"), list).unwrap();
+    std::fs::rename(path("draft"), path("ca-crl.pem")).unwrap();
+}
+
+#[test]
+fn a_revoked_certificate_cuts_live_connections_within_a_second_and_carries_no_new_ones() {
+    let Some(mut scene) = MeshScene::or_skip() else {
+        return;
+    };
+    scene.start();
+    scene.strict();
+    let _web = Echo::start(&scene.web.inside(), scene.web.at(PORT), "").unwrap();
+    let _near = Echo::start(&scene.near.inside(), scene.near.at(PORT), "").unwrap();
+    let client = scene.client.inside();
+    let patience = 20 * SECOND;
+    let talk = |to| client.run(|| client::connect(to, patience)).unwrap();
+    let (mut cut, mut kept) = (talk(vip(1)), talk(vip(2)));
+    for stream in [&mut cut, &mut kept] {
+        assert_eq!(client::round_trip(stream, b"one").unwrap(), b"one");
+    }
+    let authority = scene.cluster.authority().unwrap().to_owned();
+    let serial = serial(&scene, &scene.web, scene.cluster.rig().directory());
+    revoke(&authority, &serial);
+    let began = Instant::now();
+    assert!(!matches!(cut.read(&mut [0]), Ok(1..)));
+    let took = began.elapsed();
+    assert!(took < SECOND, "cut after {took:?}");
+    let fresh = client.run(|| {
+        let mut stream = client::connect(vip(1), patience)?;
+        client::round_trip(&mut stream, b"two")
+    });
+    assert!(fresh.is_err(), "a revoked certificate is believed");
+    wait_for("the refusals to be told", || {
+        scene.denied(0, "revoked").len() >= 2
+    });
+    let told = scene.denied(0, "revoked").remove(0);
+    assert_eq!(told["dst"]["workload"], "web", "{told}");
+    let reason = told["reason"].as_str().unwrap();
+    assert!(reason.to_lowercase().contains("revoked"), "{told}");
+    assert_eq!(client::round_trip(&mut kept, b"two").unwrap(), b"two");
 }

@@ -148,6 +148,18 @@ fn an_identity_is_admitted_and_another_one_refused_and_told_why() {
         assert!(identity.ends_with("/ns/shop/sa/other"), "{told}");
         assert_eq!(told["dst"]["workload"], server, "{told}");
         assert!(!told["reason"].as_str().unwrap().is_empty(), "{told}");
+        let metrics = scene.cluster.mesh(node).scrape().unwrap();
+        let hits = |policy, rule, action| {
+            let labels = [
+                ("policy", policy),
+                ("rule", rule),
+                ("action", action),
+                ("hop", hop),
+            ];
+            metrics.sum("weft_policy_hits_total", &labels)
+        };
+        assert_eq!(hits("none", "none", "deny"), Some(2.0), "{hop}");
+        assert_eq!(hits(server, "0", "allow"), Some(1.0), "{hop}");
     }
 }
 

@@ -76,7 +76,7 @@ pub(crate) static CAPTURED: LruHashMap<EndKey, Captured, 16384> = LruHashMap::ne
 #[btf_map]
 pub(crate) static ORIGINS: HashMap<EndKey, Origin, 131072, NO_PREALLOC> = HashMap::new();
 
-/// Preallocated: an entry comes and goes with every connection, and that halves what it costs.
+/// Preallocated: an entry comes and goes with every connection, and that takes a third off its cost.
 #[btf_map]
 pub(crate) static ATTESTED: HashMap<ConnectionKey, Attested, 65536> = HashMap::new();
 

@@ -45,7 +45,8 @@ pub(crate) enum Command {
     Denied(mesh::DeniedArgs),
     /// Check whether this host can serve, and whether it does
     Doctor(DoctorArgs),
-    /// Remove everything from the kernel and from the state directory
+    /// Remove everything from the kernel and from the state directory, the certificate authority made
+    /// there included: a later start makes a new root. To keep one, give it with `weft run --ca`
     Uninstall(UninstallArgs),
     /// Check resources in files, without a cluster
     Validate(offline::ValidateArgs),

@@ -36,6 +36,7 @@ use std::{
 use anyhow::Context as _;
 use tokio::{
     signal::unix::{SignalKind, signal},
+    sync::watch,
     task::JoinHandle,
 };
 use weft_admin::{Limits, Listeners};
@@ -45,6 +46,7 @@ use weft_telemetry::{Build, LineFormat, Metrics};
 
 pub(crate) use self::engine::accepted::FOLDER as ACCEPTED;
 use self::{
+    ca::revocations::Lists,
     canary::Canary,
     engine::{Engine, Settings},
     evidence::Evidence,
@@ -256,7 +258,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let evidence = Arc::new(Evidence::new(Arc::clone(&shared), metrics));
     let admin = tokio::spawn(weft_admin::serve(listeners, evidence, Limits::default()));
     greet(&shared);
-    let result = main_loop(&shared, &mut source, plane.events()?, trace, canary).await;
+    let revoked = identity.certificates.revoked();
+    let events = plane.events()?;
+    let result = main_loop(&shared, &mut source, events, trace, canary, revoked).await;
     admin.abort();
     workload_api.abort();
     tracing::info!("ends; the kernel goes on alone, `weft uninstall` removes everything");
@@ -351,6 +355,7 @@ async fn main_loop(
     events: Events,
     trace: Option<TraceLog>,
     canary: Canary,
+    mut revoked: watch::Receiver<Lists>,
 ) -> anyhow::Result<()> {
     let mut events = kernel::follow(events);
     if let Some(trace) = trace {
@@ -368,6 +373,7 @@ async fn main_loop(
                 chores.visit_soon();
             }
             Some(event) = events.recv() => shared.engine().hear(event, &mut events),
+            Ok(()) = revoked.changed() => shared.engine().mesh_side.trust_changed(),
             _ = tick.tick() => shared.engine().maintain(),
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
@@ -426,6 +432,10 @@ impl Chores {
             self.visiting = Some(tokio::task::spawn_blocking(move || {
                 let mut repair = repair.lock().unwrap_or_else(PoisonError::into_inner);
                 repair.visit(&shared);
+                let metrics = shared.engine().metrics.clone();
+                if let Some(metrics) = metrics {
+                    evidence::observe_rules(&shared, &metrics);
+                }
             }));
         }
         if now >= self.next_canary {

@@ -61,6 +61,9 @@ pub enum Error {
         /// Who it should be.
         expected: Arc<str>,
     },
+    /// The peer's certificate was taken back, before or during the connection.
+    #[error("the certificate of {0} is revoked")]
+    Revoked(SpiffeId),
     /// There is no certificate for the workload here.
     #[error("no certificate for {0} yet: is the CA reachable?")]
     NoCredentials(SpiffeId),

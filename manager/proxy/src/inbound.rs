@@ -59,7 +59,7 @@ async fn session(
     let established = timeout(after, tls::accept(&socket, config)).await;
     let what = "shaking hands with a client";
     let established = established.map_err(|_error| Error::Timeout { what, after })??;
-    let identity = identify(&established)?;
+    let identity = identify(worker, &established)?;
     let on_request = {
         let (worker, member) = (Rc::downgrade(worker), member.clone());
         move |session: &Rc<Session>, stream, head| {
@@ -80,9 +80,19 @@ async fn session(
 }
 
 /// Who the peer is.
-pub(crate) fn identify(established: &tls::Established) -> Result<weft_identity::SpiffeId, Error> {
-    weft_identity::peer_id(&established.certificates)
-        .map_err(|error| Error::Identity(error.to_string().into()))
+pub(crate) fn identify(
+    worker: &Worker,
+    established: &tls::Established,
+) -> Result<weft_identity::SpiffeId, Error> {
+    let shown = &established.certificates;
+    let identity =
+        weft_identity::peer_id(shown).map_err(|error| Error::Identity(error.to_string().into()))?;
+    // The handshake may have begun under older lists, and nobody looks at this peer again before the
+    // next ones.
+    if worker.shared.credentials.is_revoked(shown) {
+        return Err(Error::Revoked(identity));
+    }
+    Ok(identity)
 }
 
 /// Acts on one CONNECT.
@@ -119,7 +129,11 @@ async fn serve(
     drop(head);
     stream.attach(app);
     session.respond(&stream, 200);
-    let number = worker.opened(connection, began, Way::Tunnel(stream.clone()));
+    let number = worker.opened(
+        connection,
+        began,
+        Way::Tunnel(session.clone(), stream.clone()),
+    );
     let result = pump::tunnel(&session, &stream).await;
     drop(shown);
     worker.closed(number, result);

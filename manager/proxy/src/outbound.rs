@@ -61,7 +61,11 @@ pub(crate) async fn client(
             connection.hbone = Some(session.peer);
             connection.destination_identity = Some(session.identity.clone());
             stream.attach(app);
-            let number = worker.opened(connection, began, Way::Tunnel(stream.clone()));
+            let number = worker.opened(
+                connection,
+                began,
+                Way::Tunnel(session.clone(), stream.clone()),
+            );
             let result = pump::tunnel(&session, &stream).await;
             worker.closed(number, result);
         }
@@ -184,7 +188,7 @@ async fn connect(
     let established = timeout(after, tls::connect(&socket, config)).await;
     let what = "shaking hands with the peer's proxy";
     let established = established.map_err(|_error| Error::Timeout { what, after })??;
-    let identity = identify(&established)?;
+    let identity = identify(worker, &established)?;
     // The configuration's verifier has seen to it; it is cheap to be sure.
     if !is_expected(&identity, expected) {
         let names: Vec<_> = expected.iter().map(ToString::to_string).collect();

@@ -8,7 +8,7 @@ use std::{
 };
 
 use rustls::{ClientConfig, ServerConfig};
-use weft_identity::SpiffeId;
+use weft_identity::{CertificateDer, SpiffeId};
 
 use crate::record::{Connection, Record};
 
@@ -58,6 +58,16 @@ pub trait Policy: Send + Sync + 'static {
         destination: SocketAddr,
     ) -> Verdict;
 
+    /// Whether a connection that was let in still may be. Unlike [`Self::authorize`], a yes is not
+    /// counted.
+    fn reauthorize(
+        &self,
+        workload: u64,
+        client: &SpiffeId,
+        source: SocketAddr,
+        destination: SocketAddr,
+    ) -> Verdict;
+
     /// Where a captured connection goes; `None` when nobody knows, and it is reset.
     fn route(&self, workload: u64, captured: &Captured) -> Option<Upstream>;
 
@@ -96,6 +106,9 @@ pub trait Credentials: Send + Sync + 'static {
 
     /// To prove this identity to a server that must be one of `expected`.
     fn client(&self, identity: &SpiffeId, expected: &[SpiffeId]) -> Option<Arc<ClientConfig>>;
+
+    /// Whether the certificates that a peer has shown, leaf first, are taken back by now.
+    fn is_revoked(&self, shown: &[CertificateDer<'static>]) -> bool;
 }
 
 /// Who is told of connections. Calls come from the threads that carry traffic and must not block.

@@ -131,6 +131,12 @@ impl Proxy {
         self.tell(|| Command::PolicyChanged);
     }
 
+    /// Looks again at the certificates of all peers, and resets the connections with those that are
+    /// taken back by now.
+    pub fn trust_changed(&self) {
+        self.tell(|| Command::TrustChanged);
+    }
+
     /// All connections of applications that are under way.
     pub async fn connections(&self) -> Vec<Live> {
         let mut answers = Vec::new();

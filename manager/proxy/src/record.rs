@@ -117,6 +117,7 @@ impl From<&Error> for Flag {
                 | Certificate::Other(_) => Self::Identity,
                 _ => Self::Tls,
             },
+            Error::Revoked(_) => Self::Revoked,
             Error::Tls(_) | Error::Record | Error::Cipher => Self::Tls,
             Error::Identity(_) | Error::Unexpected { .. } | Error::NoCredentials(_) => {
                 Self::Identity

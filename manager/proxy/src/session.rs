@@ -53,6 +53,8 @@ pub(crate) struct Session {
     pub(crate) peer: SocketAddr,
     /// Who the peer is, from its certificate.
     pub(crate) identity: SpiffeId,
+    /// The peer's certificates, leaf first.
+    pub(crate) certificates: Vec<CertificateDer<'static>>,
     limits: Limits,
     buffers: Rc<Buffers>,
     on_request: Option<OnRequest>,
@@ -193,6 +195,7 @@ impl Session {
             socket,
             peer,
             identity,
+            certificates: established.certificates,
             limits,
             buffers,
             on_request,

@@ -58,6 +58,7 @@ pub(crate) enum Command {
     /// A connection that another thread accepted.
     Accepted(u64, Direction, OwnedFd, SocketAddr),
     PolicyChanged,
+    TrustChanged,
     Snapshot(oneshot::Sender<Vec<Live>>),
     Drain,
     Cut,
@@ -83,13 +84,13 @@ pub(crate) struct Carried {
     connection: Connection,
     began: Instant,
     way: Way,
-    /// What policy said when it changed its mind.
-    denied: RefCell<Option<Arc<str>>>,
+    /// Why we ended it.
+    forbidden: RefCell<Option<Error>>,
 }
 
 /// How it is carried.
 pub(crate) enum Way {
-    Tunnel(Rc<Stream>),
+    Tunnel(Rc<Session>, Rc<Stream>),
     Plain(Rc<Pair>),
 }
 
@@ -144,6 +145,7 @@ impl Worker {
             Command::Remove(key) => self.remove(key),
             Command::Accepted(key, direction, fd, peer) => self.carry(key, direction, fd, peer),
             Command::PolicyChanged => self.check_again(),
+            Command::TrustChanged => self.verify_again(),
             Command::Snapshot(answer) => drop(answer.send(self.snapshot())),
             Command::Drain => self.drain(),
             Command::Cut => self.cut(),
@@ -269,12 +271,11 @@ impl Worker {
         self.shared.observer.opened(&connection);
         let number = self.next.get();
         self.next.set(number + 1);
-        let denied = RefCell::new(None);
         let carried = Carried {
             connection,
             began,
             way,
-            denied,
+            forbidden: RefCell::new(None),
         };
         self.carried.borrow_mut().insert(number, Rc::new(carried));
         number
@@ -285,10 +286,7 @@ impl Worker {
         let Some(carried) = self.carried.borrow_mut().remove(&number) else {
             return;
         };
-        let error = match (carried.denied.take(), result) {
-            (Some(reason), _) => Some(Error::Denied(reason)),
-            (None, result) => result.err(),
-        };
+        let error = carried.forbidden.take().or(result.err());
         let counts = carried.counts();
         let connection = carried.connection.clone();
         self.tell(connection, carried.began, counts, error);
@@ -350,11 +348,29 @@ impl Worker {
             let (source, destination) = (connection.source, connection.destination);
             let policy = &self.shared.policy;
             if let Verdict::Deny(reason) =
-                policy.authorize(connection.workload, client, source, destination)
+                policy.reauthorize(connection.workload, client, source, destination)
             {
-                *carried.denied.borrow_mut() = Some(reason);
-                carried.cut();
+                carried.forbid(Error::Denied(reason));
             }
+        }
+    }
+
+    /// Ends connections to peers whose certificates are taken back by now.
+    fn verify_again(&self) {
+        let credentials = &self.shared.credentials;
+        let revoked = self.living(|_| true).into_iter();
+        let revoked: Vec<_> = revoked
+            .filter(|session| credentials.is_revoked(&session.certificates))
+            .collect();
+        for session in revoked {
+            for carried in self.carried.borrow().values() {
+                if let Way::Tunnel(over, _) = &carried.way
+                    && Rc::ptr_eq(over, &session)
+                {
+                    carried.forbid(Error::Revoked(session.identity.clone()));
+                }
+            }
+            session.cut();
         }
     }
 
@@ -399,7 +415,7 @@ impl Carried {
     /// Bytes from source to destination, and back.
     fn counts(&self) -> (u64, u64) {
         let (up, down) = match &self.way {
-            Way::Tunnel(stream) => (stream.up.get(), stream.down.get()),
+            Way::Tunnel(_, stream) => (stream.up.get(), stream.down.get()),
             Way::Plain(pair) => pair.counts(),
         };
         match self.connection.direction {
@@ -408,9 +424,14 @@ impl Carried {
         }
     }
 
+    fn forbid(&self, why: Error) {
+        *self.forbidden.borrow_mut() = Some(why);
+        self.cut();
+    }
+
     fn cut(&self) {
         match &self.way {
-            Way::Tunnel(stream) => stream.finish(End::Cut),
+            Way::Tunnel(_, stream) => stream.finish(End::Cut),
             Way::Plain(pair) => pair.cut(),
         }
     }

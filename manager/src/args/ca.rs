@@ -92,6 +92,12 @@ pub(crate) struct IdentityArgs {
     #[arg(long, value_name = "FILE", requires = "ca_address")]
     pub(crate) ca_token_file: Option<PathBuf>,
 
+    /// File with revocation lists (PEM) of authorities of the mesh, read again when it changes: peers
+    /// whose certificates they take back are refused and cut off; may be given several times.
+    /// ca-crl.pem in the directory of --ca, or of the built-in authority, is read too
+    #[arg(long = "ca-crl", value_name = "FILE")]
+    pub(crate) ca_crls: Vec<PathBuf>,
+
     /// How long certificates of workloads are valid: a number with s, m, h or d; at most 90d
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = workload_ttl)]
     pub(crate) cert_ttl: Duration,

@@ -3,10 +3,11 @@
 //! Reading order: [`certificates`] (one certificate per service account, kept fresh), [`signer`]
 //! (where signatures come from: an authority here, [`store`], or a service elsewhere, [`remote`]),
 //! [`service`] (that service, for other nodes, with its [`tokens`] and [`tls`]), [`workload_api`]
-//! (certificates for the workloads themselves).
+//! (certificates for the workloads themselves), [`revocations`] (certificates taken back).
 
 pub(crate) mod certificates;
 mod remote;
+pub(crate) mod revocations;
 mod service;
 mod signer;
 pub(crate) mod store;
@@ -26,6 +27,7 @@ use weft_identity::{TimeProvider, TrustDomains, UnixTime};
 use self::{
     certificates::{Certificates, Gauges},
     remote::Remote,
+    revocations::Revocations,
     service::Service,
     signer::Signer,
 };
@@ -48,6 +50,7 @@ pub(crate) struct Identity {
     /// Where workloads find the SPIFFE Workload API, for [`workload_api::serve`].
     pub(crate) workload_socket: PathBuf,
     service: Option<tokio::task::JoinHandle<()>>,
+    lists: tokio::task::JoinHandle<()>,
 }
 
 impl Drop for Identity {
@@ -55,6 +58,7 @@ impl Drop for Identity {
         if let Some(service) = &self.service {
             service.abort();
         }
+        self.lists.abort();
     }
 }
 
@@ -62,7 +66,7 @@ impl Drop for Identity {
 /// one. No certificate is asked for before somebody subscribes to one.
 ///
 /// # Errors
-/// When an authority's files are missing or wrong, or the port is taken.
+/// When an authority's files or a revocation list are missing or wrong, or the port is taken.
 pub(crate) async fn start(
     args: &IdentityArgs,
     state: &Path,
@@ -71,6 +75,13 @@ pub(crate) async fn start(
 ) -> Result<Identity> {
     let domains = Arc::new(domains);
     let now = SystemTime::now();
+    let beside = match (&args.ca_address, &args.ca) {
+        (Some(_), _) => None,
+        (None, Some(dir)) => Some(dir.clone()),
+        (None, None) => Some(state.join("ca")),
+    };
+    let revocations = Revocations::open(&args.ca_crls, beside.as_deref())?;
+    let revoked = revocations.subscribe();
     let mut service = None;
     let signer = if let Some(address) = &args.ca_address {
         let root = args
@@ -95,6 +106,7 @@ pub(crate) async fn start(
                 args.ca_token.clone(),
                 Arc::clone(&authority),
                 Arc::clone(&domains),
+                revoked.clone(),
             )
             .await?;
             tracing::info!(
@@ -106,12 +118,13 @@ pub(crate) async fn start(
         Signer::Here(authority)
     };
     Ok(Identity {
-        certificates: Certificates::new(signer, domains, args.cert_ttl, gauges),
+        certificates: Certificates::new(signer, domains, args.cert_ttl, gauges, revoked),
         workload_socket: args
             .workload_api
             .clone()
             .unwrap_or_else(|| state.join("workload.sock")),
         service,
+        lists: tokio::spawn(revocations.follow()),
     })
 }
 

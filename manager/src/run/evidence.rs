@@ -66,6 +66,15 @@ pub(crate) fn expire(shared: &Shared) {
     }
 }
 
+/// Takes in how often policy decided.
+pub(crate) fn observe_rules(shared: &Shared, metrics: &weft_telemetry::Metrics) {
+    metrics.observe_rules(|| {
+        let hits = shared.plane.maps().authz_hits();
+        let hits = hits.inspect_err(|error| tracing::error!("cannot count policy: {error}"));
+        Some(shared.engine().mesh_side.rules(hits.ok()?))
+    });
+}
+
 /// A copy of the kernel's counters with the names of their ids.
 fn snapshot(shared: &Shared) -> Snapshot {
     // Makes the kernel count live connections first.
@@ -263,6 +272,7 @@ impl Evidence {
 
 impl StateSource for Evidence {
     fn metrics(&self, format: Format) -> String {
+        observe_rules(&self.shared, &self.metrics);
         self.metrics.render(format)
     }
 

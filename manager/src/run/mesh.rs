@@ -3,12 +3,14 @@
 //!
 //! Reading order: this file (enrolments to facts to plans), [`view`] (what the proxy sees of policy),
 //! [`bridge`] (the proxy's questions answered), [`wallet`] (certificates as TLS wants them),
-//! [`refused`] (events to refusals), [`revoke`] (live connections under new policy), [`access`].
+//! [`refused`] (events to refusals), [`revoke`] (live connections under new policy), [`rules`]
+//! (how often policy decided), [`access`].
 
 pub(crate) mod access;
 mod bridge;
 mod refused;
 pub(crate) mod revoke;
+mod rules;
 mod view;
 mod wallet;
 
@@ -302,6 +304,13 @@ impl MeshSide {
             proxy.policy_changed();
         }
         judge
+    }
+
+    /// Certificates were taken back: tells the proxy.
+    pub(crate) fn trust_changed(&self) {
+        if let Some(proxy) = &self.proxy {
+            proxy.trust_changed();
+        }
     }
 
     /// After the writes: takes the hooks out of namespaces that are not enrolled any more.

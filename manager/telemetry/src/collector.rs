@@ -19,6 +19,7 @@ use crate::{
     family::{self, SERVICE_LABELS, TCP_LABELS},
     histogram::bound_seconds,
     ledger::{Ledger, Party, SeriesKey, ServiceLabels, sum},
+    rules::RuleTotals,
 };
 
 /// What is remembered between scrapes.
@@ -40,6 +41,7 @@ impl Totals {
 pub(crate) struct KernelCollector {
     pub(crate) source: Box<dyn Fn() -> Snapshot + Send + Sync>,
     pub(crate) totals: Arc<Mutex<Totals>>,
+    pub(crate) rules: Arc<Mutex<RuleTotals>>,
     pub(crate) cluster: String,
 }
 
@@ -58,6 +60,8 @@ impl Collector for KernelCollector {
         page.tcp(&totals.ledger, &self.cluster)?;
         page.edges(&totals.ledger)?;
         page.services(&totals.activity)?;
+        let rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
+        page.rules(&rules)?;
         page.maps(&snapshot.kernel)?;
         page.programs(&snapshot.kernel)?;
         page.counters(&snapshot.kernel.counters)?;
@@ -157,6 +161,14 @@ impl Page<'_> {
             &family::EJECTIONS_REFUSED,
             each(|totals| totals.ejections_refused),
         )
+    }
+
+    fn rules(&mut self, rules: &RuleTotals) -> fmt::Result {
+        let samples: Vec<_> = rules.samples().collect();
+        let samples = samples
+            .iter()
+            .map(|(labels, total)| (labels.each_ref().map(String::as_str), *total));
+        self.counter(&family::POLICY_HITS, samples)
     }
 
     fn maps(&mut self, kernel: &KernelSnapshot) -> fmt::Result {

@@ -131,6 +131,14 @@ families! {
             "reason",
         ],
         "Connects and datagrams refused in the kernel; reason is no_backend or over_limit";
+    POLICY_HITS = Counter "weft_policy_hits_total" &[
+            "policy_namespace",
+            "policy",
+            "rule",
+            "action",
+            "hop",
+        ],
+        "New connections that a rule of an AuthorizationPolicy decided or noted; action is allow, deny, audit, dry_run_allow or dry_run_deny, hop kernel or proxy; policy is none where no rule allowed the connection";
     UDP_FLOWS = Counter "weft_udp_flows_total" SERVICE_LABELS,
         "UDP flows given a backend";
     BACKENDS = Gauge "weft_backends" &[

@@ -22,6 +22,8 @@ pub struct Limits {
     pub edge_series: usize,
     /// Series per family by service; further services are summed as service `other`.
     pub service_series: usize,
+    /// Series of rules of policy; further rules are summed as policy `other`.
+    pub rule_series: usize,
     /// A series without a change for this long is forgotten with its edges.
     pub idle: Duration,
 }
@@ -31,6 +33,7 @@ impl Default for Limits {
         Self {
             edge_series: 2_000,
             service_series: 2_000,
+            rule_series: 2_000,
             idle: Duration::from_secs(15 * 60),
         }
     }

@@ -6,7 +6,7 @@
 //!
 //! Reading order: [`family`] (every metric there is), [`names`] (ids to labels), [`snapshot`]
 //! (what is handed in), [`ledger`] (edges to bounded, monotonic series), [`activity`] (the same
-//! for services), `collector` (series to samples), [`manager`] (the manager's own metrics),
+//! for services), [`rules`] (and for rules of policy), `collector` (series to samples), [`manager`] (the manager's own metrics),
 //! [`exposition`] (the two text formats), [`metrics`] (all of it together), [`histogram`],
 //! [`events`], [`access`] (the access log).
 
@@ -21,6 +21,8 @@ pub mod snapshot;
 pub mod ledger;
 
 pub mod activity;
+
+pub mod rules;
 
 mod collector;
 
@@ -49,4 +51,5 @@ pub use ledger::Limits;
 pub use manager::ManagerMetrics;
 pub use metrics::{Build, Metrics};
 pub use names::{BackendName, NameTable, Names, PoolLabels};
+pub use rules::{Hop, PolicyName, RuleHits, RuleName, RuleSnapshot};
 pub use snapshot::{BackendCounts, KernelSnapshot, MapFill, Process, ProgramStats, Snapshot};

@@ -9,11 +9,12 @@ use prometheus_client::{encoding::text, registry::Registry};
 use weft_abi::EdgeKey;
 
 use crate::{
-    Format, Limits, ManagerMetrics, PoolLabels, Snapshot,
+    Format, Limits, ManagerMetrics, PoolLabels, RuleSnapshot, Snapshot,
     activity::Activity,
     collector::{KernelCollector, Totals},
     exposition::to_prometheus,
     ledger::Ledger,
+    rules::RuleTotals,
 };
 
 /// What is running, for labels.
@@ -32,6 +33,7 @@ pub struct Metrics {
     registry: Registry,
     manager: ManagerMetrics,
     totals: Arc<Mutex<Totals>>,
+    rules: Arc<Mutex<RuleTotals>>,
 }
 
 impl fmt::Debug for Metrics {
@@ -53,10 +55,12 @@ impl Metrics {
             activity: Activity::new(limits.service_series),
         };
         let totals = Arc::new(Mutex::new(totals));
+        let rules = Arc::new(Mutex::new(RuleTotals::new(limits.rule_series)));
         let mut registry = Registry::default();
         registry.register_collector(Box::new(KernelCollector {
             source: Box::new(source),
             totals: Arc::clone(&totals),
+            rules: Arc::clone(&rules),
             cluster: build
                 .cluster
                 .clone()
@@ -67,6 +71,7 @@ impl Metrics {
             registry,
             manager,
             totals,
+            rules,
         }
     }
 
@@ -92,6 +97,16 @@ impl Metrics {
         let mut totals = self.totals();
         totals.observe(snapshot);
         totals.ledger.expired(snapshot.kernel.time)
+    }
+
+    /// Takes in the counters of policy, which `read` copies; none leaves all as it is. Call it before
+    /// each [`Metrics::render`], and often enough that no rule set goes uncounted.
+    pub fn observe_rules(&self, read: impl FnOnce() -> Option<RuleSnapshot>) {
+        // Held while reading, or an older copy could come after a newer one.
+        let mut rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(snapshot) = read() {
+            rules.observe(&snapshot);
+        }
     }
 
     /// All metrics as text.

@@ -60,7 +60,7 @@ pub struct DenialReport {
     pub time: f64,
     /// How long ago that is.
     pub seconds_ago: f64,
-    /// `denied`, `plaintext`, `not_ready`, `client_limit`, `dry_run`, `audit`.
+    /// `denied`, `plaintext`, `not_ready`, `client_limit`, `revoked`, `dry_run`, `audit`.
     pub cause: String,
     /// Whether the connection was refused.
     pub enforced: bool,

@@ -1,6 +1,6 @@
 //! Whether a peer's certificate is believed.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::SystemTime};
 
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme,
@@ -10,7 +10,8 @@ use rustls::{
     server::danger::{ClientCertVerified, ClientCertVerifier},
 };
 use webpki::{
-    EndEntityCert, KeyUsage, RevocationCheckDepth, RevocationOptionsBuilder, UnknownStatusPolicy,
+    CertRevocationList, EndEntityCert, KeyUsage, RevocationCheckDepth, RevocationOptionsBuilder,
+    UnknownStatusPolicy,
 };
 
 use crate::{CertificateFacts, PeerError, SpiffeId, TrustPolicy};
@@ -89,33 +90,102 @@ impl Verifier {
         now: UnixTime,
         purpose: Purpose,
     ) -> Result<(), Error> {
-        let policy = &self.policy;
-        let anchors = policy.bundle.anchors(id.trust_domain(), &policy.domains);
-        let lists: Vec<_> = policy.revoked.iter().map(|list| list.as_list()).collect();
-        let revocation = RevocationOptionsBuilder::new(&lists).ok().map(|builder| {
+        let chain = Chain {
+            leaf,
+            intermediates,
+            id,
+            purpose,
+        };
+        chain.prove(&self.policy, now).map_err(unproven)
+    }
+}
+
+/// What a peer shows, and what for.
+struct Chain<'a> {
+    leaf: &'a CertificateDer<'a>,
+    intermediates: &'a [CertificateDer<'a>],
+    id: &'a SpiffeId,
+    purpose: Purpose,
+}
+
+impl Chain<'_> {
+    fn prove(&self, policy: &TrustPolicy, now: UnixTime) -> Result<(), webpki::Error> {
+        // One list at a time: of several by one issuer webpki looks at the first alone, and a list
+        // signed by another of the same name must not stop everybody.
+        for list in &*policy.revoked {
+            let verdict = self.prove_against(policy, now, &[list.as_list()]);
+            if let Err(webpki::Error::CertRevoked) = verdict {
+                return verdict;
+            }
+        }
+        self.prove_against(policy, now, &[])
+    }
+
+    fn prove_against(
+        &self,
+        policy: &TrustPolicy,
+        now: UnixTime,
+        lists: &[&CertRevocationList<'_>],
+    ) -> Result<(), webpki::Error> {
+        let revocation = RevocationOptionsBuilder::new(lists).ok().map(|builder| {
             builder
                 .with_depth(RevocationCheckDepth::Chain)
                 // Lists are optional, so a certificate that none speaks of is not suspect.
                 .with_status_policy(UnknownStatusPolicy::Allow)
                 .build()
         });
-        let usage = match purpose {
+        let usage = match self.purpose {
             Purpose::Server => KeyUsage::server_auth(),
             Purpose::Client => KeyUsage::client_auth(),
         };
-        let parsed = EndEntityCert::try_from(leaf).map_err(unproven)?;
-        parsed
+        let anchors = policy
+            .bundle
+            .anchors(self.id.trust_domain(), &policy.domains);
+        EndEntityCert::try_from(self.leaf)?
             .verify_for_usage(
-                self.algorithms.all,
+                super::provider().signature_verification_algorithms.all,
                 anchors,
-                intermediates,
+                self.intermediates,
                 now,
                 usage,
                 revocation,
                 None,
             )
             .map(drop)
-            .map_err(unproven)
+    }
+}
+
+impl TrustPolicy {
+    /// Whether a list takes back a certificate that a peer has shown, leaf first, or one of those
+    /// that signed it. That it has ended since makes no difference.
+    pub fn is_revoked(&self, shown: &[CertificateDer<'_>]) -> bool {
+        let Some((leaf, intermediates)) = shown.split_first() else {
+            return false;
+        };
+        let Ok(facts) = CertificateFacts::read(leaf) else {
+            return false;
+        };
+        let (Ok(id), Ok(then)) = (
+            facts.id(),
+            facts.not_before.duration_since(SystemTime::UNIX_EPOCH),
+        ) else {
+            return false;
+        };
+        let chain = Chain {
+            leaf,
+            intermediates,
+            id: &id,
+            purpose: if facts.for_servers {
+                Purpose::Server
+            } else {
+                Purpose::Client
+            },
+        };
+        let then = UnixTime::since_unix_epoch(then);
+        self.revoked.iter().any(|list| {
+            let verdict = chain.prove_against(self, then, &[list.as_list()]);
+            matches!(verdict, Err(webpki::Error::CertRevoked))
+        })
     }
 }
 

@@ -103,6 +103,11 @@ impl MeshPlanner {
         self.sets.tables(set)
     }
 
+    /// All rule sets in the maps, with their tables, but for those of an earlier process.
+    pub fn rule_sets(&self) -> impl Iterator<Item = (u32, &Arc<authz::RuleTables>)> {
+        self.sets.all()
+    }
+
     /// What `PEERS` holds for an address.
     pub fn peer(&self, address: IpAddr) -> Option<&Peer> {
         self.image.peers.get(&Address::from(address))

@@ -62,6 +62,11 @@ impl Sets {
         self.sets.get(&id)?.tables.as_ref()
     }
 
+    pub(super) fn all(&self) -> impl Iterator<Item = (u32, &Arc<RuleTables>)> {
+        let sets = self.sets.iter();
+        sets.filter_map(|(id, set)| Some((*id, set.tables.as_ref()?)))
+    }
+
     /// Identities that came since: every set gets its answer before anybody may have one of them.
     pub(super) fn number(&mut self, names: &MeshNames, ops: &mut Vec<MapOp>) {
         let fresh: Vec<_> = names

@@ -266,3 +266,35 @@ fn there_are_no_more_connections_than_may_be() {
     stream.write_all(b"y").unwrap();
     stream.read_exact(&mut [0]).unwrap();
 }
+
+/// Of either side: the other ends what is open, and takes nothing new.
+#[test]
+fn a_certificate_that_is_taken_back_ends_connections_within_a_second() {
+    for (taken, teller) in [
+        ("server", Direction::Outbound),
+        ("client", Direction::Inbound),
+    ] {
+        let mesh = Mesh::new(settings(1)).to(echo());
+        let mut stream = mesh.dial();
+        stream.write_all(b"x").unwrap();
+        stream.read_exact(&mut [0]).unwrap();
+        mesh.ca.revoke(&id(taken));
+        mesh.proxy.trust_changed();
+        let began = Instant::now();
+        let end = stream.read(&mut [0]).map_err(|it| it.kind());
+        assert_eq!(end, Err(ErrorKind::ConnectionReset), "{taken}");
+        assert!(began.elapsed() < Duration::from_secs(1));
+        let records = mesh.records(2);
+        let record = of(&records, teller);
+        assert_eq!(record.flag, Flag::Revoked, "{taken}: {records:?}");
+        let why = format!("the certificate of {} is revoked", id(taken));
+        assert_eq!(record.error.as_deref(), Some(&*why));
+        let told = mesh.world.records.lock().unwrap().len();
+        refused(&mesh);
+        let records = mesh.records(told + 1);
+        assert!(
+            records[told..].iter().any(|it| it.flag == Flag::Revoked),
+            "{taken}: {records:?}"
+        );
+    }
+}

@@ -14,7 +14,8 @@ use std::{
 
 use rustls::{ClientConfig, ServerConfig, time_provider::DefaultTimeProvider};
 use weft_identity::{
-    Authority, Csr, Serial, SigningRequest, SpiffeId, Svid, TrustBundle, TrustDomains, TrustPolicy,
+    Authority, CertificateDer, CertificateFacts, Csr, RevocationList, Serial, SigningRequest,
+    SpiffeId, Svid, TrustBundle, TrustDomains, TrustPolicy,
 };
 use weft_proxy::{
     Captured, Connection, Credentials, Kernel, Listening, Observer, Policy, Proxy, Record,
@@ -32,7 +33,7 @@ pub(crate) fn id(name: &str) -> SpiffeId {
 
 pub(crate) struct Ca {
     authority: Authority,
-    trust: TrustPolicy,
+    trust: Mutex<TrustPolicy>,
     servers: Mutex<HashMap<SpiffeId, Arc<ServerConfig>>>,
     svids: Mutex<HashMap<SpiffeId, Arc<Svid>>>,
     missing: Mutex<HashSet<SpiffeId>>,
@@ -56,7 +57,7 @@ impl Ca {
         let trust = TrustPolicy::new(bundle.into(), domains.into(), Arc::new(DefaultTimeProvider));
         Self {
             authority,
-            trust,
+            trust: Mutex::new(trust),
             servers: Mutex::default(),
             svids: Mutex::default(),
             missing: Mutex::default(),
@@ -78,6 +79,19 @@ impl Ca {
         made.clone()
     }
 
+    /// Takes the certificate of a workload back.
+    pub(crate) fn revoke(&self, identity: &SpiffeId) {
+        let leaf = self.svid(identity).chain()[0].clone();
+        let serial = CertificateFacts::read(&leaf).unwrap().serial;
+        let (now, day) = (SystemTime::now(), Duration::from_secs(86_400));
+        let list = self
+            .authority
+            .revocation_list(&[(serial, now)], 1, now, now + day);
+        let list = RevocationList::read(&list.unwrap()).unwrap();
+        self.trust.lock().unwrap().revoked = [list].into();
+        self.servers.lock().unwrap().clear();
+    }
+
     pub(crate) fn lose(&self, identity: SpiffeId) {
         self.missing.lock().unwrap().insert(identity);
     }
@@ -88,8 +102,9 @@ impl Credentials for Ca {
         let svid = self.svid(identity);
         let mut servers = self.servers.lock().unwrap();
         let made = servers.entry(identity.clone()).or_insert_with(|| {
-            let mut config =
-                ServerConfig::clone(&weft_identity::server_config(&svid, &self.trust).unwrap());
+            let mut config = ServerConfig::clone(
+                &weft_identity::server_config(&svid, &self.trust.lock().unwrap()).unwrap(),
+            );
             config.enable_secret_extraction = true;
             Arc::new(config)
         });
@@ -100,9 +115,13 @@ impl Credentials for Ca {
         if self.missing.lock().unwrap().contains(identity) {
             return None;
         }
-        let config =
-            weft_identity::client_config(&self.svid(identity), &self.trust, expected.into());
+        let trust = self.trust.lock().unwrap();
+        let config = weft_identity::client_config(&self.svid(identity), &trust, expected.into());
         Some(config.unwrap())
+    }
+
+    fn is_revoked(&self, shown: &[CertificateDer<'static>]) -> bool {
+        self.trust.lock().unwrap().is_revoked(shown)
     }
 }
 
@@ -146,6 +165,10 @@ impl Policy for World {
             .unwrap()
             .clone()
             .map_or(Verdict::Allow, Verdict::Deny)
+    }
+
+    fn reauthorize(&self, key: u64, who: &SpiffeId, from: SocketAddr, to: SocketAddr) -> Verdict {
+        self.authorize(key, who, from, to)
     }
 
     fn route(&self, _: u64, _: &Captured) -> Option<Upstream> {

@@ -9,12 +9,12 @@ use std::{
 use anyhow::{Result, ensure};
 use tokio::{sync::watch, task::JoinHandle};
 use weft_identity::{
-    CertificateFacts, Csr, SpiffeId, Svid, TrustBundle, TrustDomains,
+    CertificateFacts, Csr, SpiffeId, Svid, TrustBundle, TrustDomains, TrustPolicy,
     schedule::{self, Standing, Validity},
 };
 use weft_telemetry::ManagerMetrics;
 
-use super::{signer::Signer, store};
+use super::{SystemClock, revocations::Lists, signer::Signer, store};
 
 /// The longest sleep: the wall clock may be set meanwhile.
 const NAP: Duration = Duration::from_secs(30);
@@ -36,6 +36,7 @@ struct Inner {
     gauges: Gauges,
     kept: Mutex<BTreeMap<SpiffeId, Kept>>,
     trust: watch::Sender<Arc<TrustBundle>>,
+    revoked: watch::Receiver<Lists>,
 }
 
 /// A certificate and the task that renews it.
@@ -59,6 +60,7 @@ impl Certificates {
         domains: Arc<TrustDomains>,
         ttl: Duration,
         gauges: Gauges,
+        revoked: watch::Receiver<Lists>,
     ) -> Self {
         let mut bundle = TrustBundle::new();
         if let Signer::Here(office) = &signer {
@@ -74,6 +76,7 @@ impl Certificates {
             gauges,
             kept: Mutex::default(),
             trust: watch::Sender::new(Arc::new(bundle)),
+            revoked,
         }))
     }
 
@@ -104,6 +107,20 @@ impl Certificates {
     /// Whom to believe, now and after each change.
     pub(crate) fn trust(&self) -> watch::Receiver<Arc<TrustBundle>> {
         self.0.trust.subscribe()
+    }
+
+    /// Certificates that were taken back, now and after each change.
+    pub(crate) fn revoked(&self) -> watch::Receiver<Lists> {
+        self.0.revoked.clone()
+    }
+
+    /// What handshakes believe now.
+    pub(crate) fn policy(&self) -> TrustPolicy {
+        let bundle = Arc::clone(&self.0.trust.borrow());
+        let domains = Arc::clone(&self.0.domains);
+        let mut policy = TrustPolicy::new(bundle, domains, Arc::new(SystemClock));
+        policy.revoked = Arc::clone(&self.0.revoked.borrow());
+        policy
     }
 
     /// The trust domains of the mesh.

@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::mpsc,
+    sync::{mpsc, watch},
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_stream::wrappers::ReceiverStream;
@@ -30,6 +30,7 @@ use weft_wire::ca::{
 
 use super::{
     SystemClock,
+    revocations::Lists,
     store::{self, Office},
     tls::{Connection, Peer},
     tokens::{self, Caller},
@@ -71,6 +72,7 @@ struct Desk {
     office: Arc<Office>,
     domains: Arc<TrustDomains>,
     tokens: Option<PathBuf>,
+    revoked: watch::Receiver<Lists>,
 }
 
 impl Service {
@@ -81,6 +83,7 @@ impl Service {
         tokens: Option<PathBuf>,
         office: Arc<Office>,
         domains: Arc<TrustDomains>,
+        revoked: watch::Receiver<Lists>,
     ) -> Result<Self> {
         let listener = TcpListener::bind(address)
             .await
@@ -95,6 +98,7 @@ impl Service {
             office,
             domains,
             tokens,
+            revoked,
         };
         let signed_by = desk.office.authority();
         let acceptor = acceptor(&desk, &names)?;
@@ -155,7 +159,9 @@ impl Service {
     fn fresh_acceptor(&mut self) -> TlsAcceptor {
         let now = SystemTime::now();
         let authority = self.desk.office.authority();
-        if now >= self.replace_at || !Arc::ptr_eq(&authority, &self.signed_by) {
+        let revoked = self.desk.revoked.has_changed().unwrap_or(false);
+        if now >= self.replace_at || revoked || !Arc::ptr_eq(&authority, &self.signed_by) {
+            self.desk.revoked.mark_unchanged();
             match acceptor(&self.desk, &self.names) {
                 Ok(acceptor) => {
                     self.acceptor = acceptor;
@@ -195,11 +201,12 @@ fn acceptor(desk: &Desk, names: &[String]) -> Result<TlsAcceptor> {
     for root in authority.roots() {
         bundle.add(own, root.clone())?;
     }
-    let policy = TrustPolicy::new(
+    let mut policy = TrustPolicy::new(
         Arc::new(bundle),
         Arc::clone(&desk.domains),
         Arc::new(SystemClock),
     );
+    policy.revoked = Arc::clone(&desk.revoked.borrow());
     Ok(authority_server_config(chain, key, &policy)?.into())
 }
 

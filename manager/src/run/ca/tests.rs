@@ -18,6 +18,11 @@ const STOCK: &str = "spiffe://mesh.a/ns/shop/sa/stock";
 const DAY: Duration = Duration::from_secs(86_400);
 const PATIENCE: Duration = Duration::from_secs(20);
 
+fn no_lists() -> tokio::sync::watch::Receiver<revocations::Lists> {
+    let nothing = Revocations::open(&[], None).expect("nothing to read");
+    nothing.subscribe()
+}
+
 /// A folder with an authority, its root and a token file; removed at the end.
 struct Town {
     dir: PathBuf,
@@ -56,6 +61,7 @@ impl Town {
             Some(self.path("tokens")),
             self.office(),
             domains(),
+            no_lists(),
         )
         .await
         .expect("bound");
@@ -69,7 +75,13 @@ impl Town {
     }
 
     fn here(&self, ttl: Duration) -> Certificates {
-        Certificates::new(Signer::Here(self.office()), domains(), ttl, None)
+        Certificates::new(
+            Signer::Here(self.office()),
+            domains(),
+            ttl,
+            None,
+            no_lists(),
+        )
     }
 }
 
@@ -153,7 +165,7 @@ async fn a_certificate_comes_once_the_service_is_back() {
     first.abort();
     drop(first.await);
     let signer = Signer::There(town.remote(address, "node-token"));
-    let certificates = Certificates::new(signer, domains(), DAY, None);
+    let certificates = Certificates::new(signer, domains(), DAY, None, no_lists());
     let mut current = certificates.subscribe(&id(CART));
     tokio::time::sleep(Duration::from_millis(700)).await;
     assert!(current.borrow().is_none());
@@ -179,7 +191,8 @@ async fn a_certificate_is_renewed_at_half_of_its_life_and_withdrawn_at_its_end()
     let town = Town::new("renewal");
     let (address, service) = town.serve(0).await;
     let signer = Signer::There(town.remote(address, "node-token"));
-    let certificates = Certificates::new(signer, domains(), Duration::from_secs(6), None);
+    let certificates =
+        Certificates::new(signer, domains(), Duration::from_secs(6), None, no_lists());
     let mut current = certificates.subscribe(&id(CART));
     let first = next(&mut current).await.expect("the first");
     let second = next(&mut current).await.expect("the second");

@@ -15,6 +15,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use weft_admin::DenialReport;
 use weft_identity::SpiffeId;
 use weft_proxy::{Connection, Flag, Observer, Record};
 use weft_telemetry::{AccessEnd, AccessLine, Direction, LineFormat};
@@ -59,6 +60,28 @@ impl AccessLog {
         }
     }
 
+    fn revoked(&self, record: &Record) -> DenialReport {
+        let Connection {
+            source,
+            source_identity,
+            destination,
+            destination_identity,
+            ..
+        } = &record.connection;
+        let identity = |id: &Option<SpiffeId>| id.as_ref().map(ToString::to_string);
+        let mut report = DenialReport {
+            cause: "revoked".to_owned(),
+            enforced: true,
+            layer: "l4".to_owned(),
+            hop: "proxy".to_owned(),
+            reason: record.error.as_deref().unwrap_or_default().to_owned(),
+            ..DenialReport::default()
+        };
+        report.src = self.view.end(*source, identity(source_identity));
+        report.dst = self.view.end(*destination, identity(destination_identity));
+        report
+    }
+
     fn line(&self, record: &Record) -> AccessLine {
         let connection = &record.connection;
         let (direction, sent, received) = match connection.direction {
@@ -94,6 +117,9 @@ impl Observer for AccessLog {
     fn opened(&self, _connection: &Connection) {}
 
     fn closed(&self, record: &Record) {
+        if record.flag == Flag::Revoked {
+            self.view.tell(self.revoked(record));
+        }
         let Some(lines) = &self.lines else {
             return;
         };

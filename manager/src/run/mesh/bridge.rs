@@ -79,25 +79,32 @@ impl Kernel for Bridge {
     }
 }
 
-impl Policy for Bridge {
-    fn authorize(
+impl Bridge {
+    /// What policy says of a connection; counted and noted when it is new, and not `again`.
+    fn judge(
         &self,
         workload: u64,
         client: &SpiffeId,
-        source: SocketAddr,
-        destination: SocketAddr,
+        (source, destination): (SocketAddr, SocketAddr),
+        again: bool,
     ) -> Verdict {
         let identity = client.to_string();
         let principal = identity.strip_prefix("spiffe://").unwrap_or(&identity);
-        let (decision, tables) = match self.view.rules(workload, destination.ip()) {
+        let (set, tables) = match self.view.rules(workload, destination.ip()) {
             Rules::None => return Verdict::Allow,
             Rules::Unknown => return Verdict::Deny("the address is not this workload's".into()),
             Rules::Missing => return Verdict::Deny("its policy is not known yet".into()),
-            Rules::Tables(tables) => {
-                let decision = tables.decide(Some(principal), source.ip(), destination.port());
-                (decision, tables)
-            }
+            Rules::Tables(set, tables) => (set, tables),
         };
+        let decision = tables.decide(Some(principal), source.ip(), destination.port());
+        if again && decision.verdict == Judged::Allow {
+            return Verdict::Allow;
+        }
+        for clause in [decision.audit, decision.dry_run, decision.clause] {
+            if !again && clause != Decision::NONE {
+                self.view.hit(set, clause);
+            }
+        }
         let told = |clause: u32, cause: &str, enforced: bool| {
             let mut report = refused::by_policy(&tables, clause, cause, enforced);
             report.hop = "proxy".to_owned();
@@ -107,16 +114,38 @@ impl Policy for Bridge {
             self.view.tell(report);
             reason
         };
-        if decision.audit != Decision::NONE {
+        if !again && decision.audit != Decision::NONE {
             told(decision.audit, "audit", false);
         }
-        if decision.dry_run != Decision::NONE {
+        if !again && decision.dry_run != Decision::NONE {
             told(decision.dry_run, "dry_run", false);
         }
         match decision.verdict {
             Judged::Allow => Verdict::Allow,
             Judged::Deny => Verdict::Deny(told(decision.clause, "denied", true)),
         }
+    }
+}
+
+impl Policy for Bridge {
+    fn authorize(
+        &self,
+        workload: u64,
+        client: &SpiffeId,
+        source: SocketAddr,
+        destination: SocketAddr,
+    ) -> Verdict {
+        self.judge(workload, client, (source, destination), false)
+    }
+
+    fn reauthorize(
+        &self,
+        workload: u64,
+        client: &SpiffeId,
+        source: SocketAddr,
+        destination: SocketAddr,
+    ) -> Verdict {
+        self.judge(workload, client, (source, destination), true)
     }
 
     fn route(&self, _workload: u64, captured: &Captured) -> Option<Upstream> {

@@ -2,11 +2,12 @@
 //! compile.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
+use weft_abi::HitKey;
 use weft_admin::{DenialReport, EndReport};
 use weft_lower::authz::RuleTables;
 use weft_model::{Change, Instance, Mesh};
@@ -32,15 +33,19 @@ pub(super) enum Rules {
     Unknown,
     /// No policy: all may.
     None,
-    /// These.
-    Tables(Arc<RuleTables>),
+    /// These, of the set with this id.
+    Tables(u32, Arc<RuleTables>),
     /// A set that cannot be read: nobody may.
     Missing,
 }
 
 /// The view. `Default` sees nothing, so refuses everything.
 #[derive(Debug, Default)]
-pub(crate) struct View(RwLock<Seen>, Outbox);
+pub(crate) struct View(RwLock<Seen>, Outbox, Hits);
+
+/// How often clauses decided in the proxy: the like of `AUTHZ_HITS`.
+#[derive(Debug, Default)]
+struct Hits(Mutex<BTreeMap<HitKey, u64>>);
 
 #[derive(Debug, Default)]
 struct Seen {
@@ -88,9 +93,22 @@ impl View {
         match held {
             None => Rules::Unknown,
             Some((0, _)) => Rules::None,
-            Some((_, Some(tables))) => Rules::Tables(Arc::clone(tables)),
+            Some((set, Some(tables))) => Rules::Tables(*set, Arc::clone(tables)),
             Some((_, None)) => Rules::Missing,
         }
+    }
+
+    /// Counts a clause that decided in the proxy.
+    pub(super) fn hit(&self, set: u32, clause: u32) {
+        let mut hits = self.2.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *hits.entry(HitKey { set, clause }).or_default() += 1;
+    }
+
+    /// How often clauses of these sets decided in the proxy; others are forgotten.
+    pub(super) fn hits(&self, sets: &BTreeSet<u32>) -> Vec<(HitKey, u64)> {
+        let mut hits = self.2.0.lock().unwrap_or_else(PoisonError::into_inner);
+        hits.retain(|key, _| sets.contains(&key.set));
+        hits.iter().map(|(key, count)| (*key, *count)).collect()
     }
 
     /// Keeps a refusal of the proxy for the engine.

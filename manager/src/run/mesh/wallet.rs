@@ -7,10 +7,10 @@ use std::{
 
 use rustls::{ClientConfig, ServerConfig};
 use tokio::sync::watch;
-use weft_identity::{SpiffeId, Svid, TrustBundle, TrustPolicy, client_config, server_config};
+use weft_identity::{CertificateDer, SpiffeId, Svid, TrustPolicy, client_config, server_config};
 use weft_proxy::Credentials;
 
-use crate::run::ca::{SystemClock, certificates::Certificates};
+use crate::run::ca::certificates::Certificates;
 
 /// Configurations of expected servers kept per identity.
 const CLIENTS: usize = 4096;
@@ -18,24 +18,21 @@ const CLIENTS: usize = 4096;
 /// The certificates of this node.
 pub(super) struct Wallet {
     certificates: Certificates,
-    trust: watch::Receiver<Arc<TrustBundle>>,
     held: Mutex<BTreeMap<SpiffeId, Held>>,
 }
 
 struct Held {
     current: watch::Receiver<Option<Arc<Svid>>>,
     /// What the configurations were made from.
-    made_from: Option<(Arc<Svid>, Arc<TrustBundle>)>,
+    made_from: Option<(Arc<Svid>, TrustPolicy)>,
     server: Option<Arc<ServerConfig>>,
     clients: BTreeMap<Vec<SpiffeId>, Arc<ClientConfig>>,
 }
 
 impl Wallet {
     pub(super) fn new(certificates: Certificates) -> Self {
-        let trust = certificates.trust();
         Self {
             certificates,
-            trust,
             held: Mutex::default(),
         }
     }
@@ -57,18 +54,17 @@ impl Wallet {
             one.current = self.certificates.subscribe(identity);
         }
         let svid = one.current.borrow().clone()?;
-        let bundle = Arc::clone(&self.trust.borrow());
-        let is_same = one
-            .made_from
-            .as_ref()
-            .is_some_and(|(old, roots)| Arc::ptr_eq(old, &svid) && Arc::ptr_eq(roots, &bundle));
+        let policy = self.certificates.policy();
+        let is_same = one.made_from.as_ref().is_some_and(|(old, before)| {
+            Arc::ptr_eq(old, &svid)
+                && Arc::ptr_eq(&before.bundle, &policy.bundle)
+                && Arc::ptr_eq(&before.revoked, &policy.revoked)
+        });
         if !is_same {
             one.server = None;
             one.clients.clear();
-            one.made_from = Some((Arc::clone(&svid), Arc::clone(&bundle)));
+            one.made_from = Some((Arc::clone(&svid), policy.clone()));
         }
-        let domains = Arc::clone(self.certificates.domains());
-        let policy = TrustPolicy::new(bundle, domains, Arc::new(SystemClock));
         make(one, &svid, &policy)
     }
 }
@@ -95,6 +91,10 @@ impl Credentials for Wallet {
             held.clients.insert(expected.to_vec(), Arc::clone(&made));
             Some(made)
         })
+    }
+
+    fn is_revoked(&self, shown: &[CertificateDer<'static>]) -> bool {
+        self.certificates.policy().is_revoked(shown)
     }
 }
 
