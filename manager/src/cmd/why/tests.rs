@@ -2,7 +2,11 @@
 //! it are the answer, under the resources of `in.yaml`. `UPDATE=1` rewrites the answers; review
 //! reads the difference.
 
-use std::{collections::BTreeSet, path::PathBuf};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use clap::Parser as _;
 use weft_testkit::cases::{Golden, folders, inputs};
