@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc};
 use weft_api::{Kind, Object, Resource};
 use weft_compiler::{Application, application, pod_workload};
 use weft_model::{
-    Protocol, Service, ServiceName,
+    Instance, Protocol, Service, ServiceName,
     route::{Gateway, GatewayName, Listener, ListenerProtocol},
 };
 
@@ -73,6 +73,14 @@ pub(crate) fn labels_of(object: &Object) -> OwnedLabels {
         .collect()
 }
 
+/// Labels of an instance, as policies see them.
+pub(crate) fn labels_of_instance(instance: &Instance) -> OwnedLabels {
+    let labels = instance.labels.iter();
+    labels
+        .map(|(key, value)| (key.to_string(), value.to_string()))
+        .collect()
+}
+
 fn two_parts<'t>(argument: &'static str, given: &'t str) -> Result<(&'t str, &'t str), WhyError> {
     let parts = given.split_once('/');
     let parts = parts.filter(|(a, b)| !a.is_empty() && !b.is_empty() && !b.contains('/'));
@@ -86,6 +94,18 @@ fn two_parts<'t>(argument: &'static str, given: &'t str) -> Result<(&'t str, &'t
 fn workload(world: &World, from: &str, args: &WhyArgs) -> Result<Client, WhyError> {
     let (namespace, name) = two_parts("--from", from)?;
     let pod = pod(world, namespace, name);
+    if pod.is_none()
+        && let Some((address, instance)) = instance(world, namespace, name)
+    {
+        return Ok(Client {
+            principal: Some(instance.identity.principal()),
+            namespace: namespace.to_owned(),
+            labels: labels_of_instance(instance),
+            address: args.source_ip.unwrap_or(*address),
+            gateway: None,
+            notes: Vec::new(),
+        });
+    }
     let mut notes = Vec::new();
     let (labels, account, address) = match &pod {
         Some((object, account)) => {
@@ -133,6 +153,22 @@ fn pod<'w>(world: &'w World, namespace: &str, name: &str) -> Option<(&'w Arc<Obj
         }
     }
     found
+}
+
+/// The instance of this name that is no pod, else the first of the workload of this name.
+fn instance<'w>(
+    world: &'w World,
+    namespace: &str,
+    name: &str,
+) -> Option<(&'w IpAddr, &'w Instance)> {
+    let instances = world.mesh().instances.iter();
+    let instances = instances.map(|(address, instance)| (address, &**instance));
+    let inside: Vec<_> = instances
+        .filter(|(_, it)| *it.namespace == *namespace)
+        .collect();
+    let named = inside.iter().find(|(_, it)| *it.name == *name);
+    let of_workload = || inside.iter().find(|(_, it)| *it.workload.name == *name);
+    named.or_else(of_workload).copied()
 }
 
 fn at_gateway(world: &World, given: &str, args: &WhyArgs) -> Result<Client, WhyError> {

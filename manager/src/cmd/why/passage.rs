@@ -17,7 +17,7 @@ use super::{
     World,
     answer::{Considered, Outcome, Reference, Response},
     course::{Course, Server},
-    party::{Asked, AtGateway, Client, OwnedLabels, labels_of, pairs},
+    party::{Asked, AtGateway, Client, OwnedLabels, labels_of, labels_of_instance, pairs},
     verdict::{name, write_down},
 };
 
@@ -139,10 +139,13 @@ impl Found {
         });
         let selected = || selected_pod(world, server);
         let pod: Option<&Object> = owner.or_else(selected).map(|pod| &**pod);
-        let namespace = match (&pod, &server.service) {
-            (Some(pod), _) => pod.key.namespace.to_string(),
-            (None, Some(service)) => service.namespace.to_string(),
-            (None, None) => String::new(),
+        let standing = server.address.filter(|_| pod.is_none());
+        let standing = standing.and_then(|address| world.mesh().instances.get(&address));
+        let namespace = match (&pod, standing, &server.service) {
+            (Some(pod), _, _) => pod.key.namespace.to_string(),
+            (None, Some(instance), _) => instance.namespace.to_string(),
+            (None, None, Some(service)) => service.namespace.to_string(),
+            (None, None, None) => String::new(),
         };
         let is_kubernetes = server.service.as_ref().is_some_and(|service| {
             world
@@ -152,12 +155,15 @@ impl Found {
                 .is_some_and(|s| *s.origin.kind == *"Service")
         });
         Self {
-            labels: pod.map(labels_of).unwrap_or_default(),
+            labels: match standing {
+                Some(instance) => labels_of_instance(instance),
+                None => pod.map(labels_of).unwrap_or_default(),
+            },
             kernel_only: match pod {
                 Some(pod) => is_kernel_only(&world.store, &namespace, &pod.labels),
                 None => is_kernel_only(&world.store, &namespace, &weft_api::Labels::default()),
             },
-            is_in_mesh: pod.is_some() || is_kubernetes,
+            is_in_mesh: pod.is_some() || standing.is_some() || is_kubernetes,
             namespace,
             services: server.service.iter().cloned().collect(),
         }

@@ -28,7 +28,7 @@ fn world(case: &Path) -> World {
     let mut store = Store::default();
     let text = fs::read_to_string(case.join("in.yaml")).unwrap();
     store.put_file("in.yaml", &text);
-    World::new(store, BTreeMap::from([("in.yaml".to_owned(), text)]))
+    World::new(store, None, BTreeMap::from([("in.yaml".to_owned(), text)]))
 }
 
 fn ask(world: &World, line: &str) -> Result<Answer, WhyError> {
