@@ -88,11 +88,11 @@ impl fmt::Display for Identity {
 pub struct Exclusions {
     /// `ambient.istio.io/bypass-inbound-capture`: incoming connections are not looked at.
     pub bypasses_inbound: bool,
-    /// `traffic.istio.io/excludeInboundPorts`. Read, not acted on.
+    /// `traffic.istio.io/excludeInboundPorts`: ports it listens on that are no affair of the mesh.
     pub inbound_ports: Vec<u16>,
-    /// `traffic.istio.io/excludeOutboundPorts`. Read, not acted on.
+    /// `traffic.istio.io/excludeOutboundPorts`: ports it dials that are not captured.
     pub outbound_ports: Vec<u16>,
-    /// `traffic.istio.io/excludeOutboundIPRanges`. Read, not acted on.
+    /// `traffic.istio.io/excludeOutboundIPRanges`: addresses it dials that are not captured.
     pub outbound_ranges: Vec<AddressRange>,
 }
 
