@@ -96,6 +96,29 @@ pub struct Exclusions {
     pub outbound_ranges: Vec<AddressRange>,
 }
 
+impl Exclusions {
+    /// Whether what it dials is not captured.
+    pub fn excludes_outbound(&self, address: Option<IpAddr>, port: u16) -> bool {
+        let mut ranges = self.outbound_ranges.iter();
+        self.outbound_ports.contains(&port)
+            || address.is_some_and(|address| ranges.any(|range| range.contains(address)))
+    }
+
+    /// Each in words.
+    pub fn in_words(&self) -> Vec<String> {
+        let inbound = self.inbound_ports.iter();
+        let outbound = self.outbound_ports.iter();
+        let bypass = self.bypasses_inbound.then(|| "inbound".to_owned());
+        let inbound = inbound.map(|port| format!("inbound port {port}"));
+        let outbound = outbound.map(|port| format!("outbound port {port}"));
+        let ranges = self.outbound_ranges.iter();
+        let ranges =
+            ranges.map(|range| format!("outbound {}/{}", range.address, range.prefix_length));
+        let all = bypass.into_iter().chain(inbound);
+        all.chain(outbound).chain(ranges).collect()
+    }
+}
+
 /// Limits on connections of each client identity to a service (`RateLimitPolicy`), at least one of
 /// them set.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]

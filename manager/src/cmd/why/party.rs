@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc};
 use weft_api::{Kind, Object, Resource};
 use weft_compiler::{Application, application, pod_workload};
 use weft_model::{
-    Instance, Protocol, Service, ServiceName,
+    Exclusions, Instance, Protocol, Service, ServiceName,
     route::{Gateway, GatewayName, Listener, ListenerProtocol},
 };
 
@@ -27,6 +27,8 @@ pub(crate) struct Client {
     pub(crate) address: IpAddr,
     /// The gateway at which traffic arrives.
     pub(crate) gateway: Option<AtGateway>,
+    /// Its node, and what of its traffic is left alone.
+    pub(crate) exclusions: Option<(Option<Arc<str>>, Exclusions)>,
     pub(crate) notes: Vec<String>,
 }
 
@@ -103,6 +105,7 @@ fn workload(world: &World, from: &str, args: &WhyArgs) -> Result<Client, WhyErro
             labels: labels_of_instance(instance),
             address: args.source_ip.unwrap_or(*address),
             gateway: None,
+            exclusions: Some((instance.node.clone(), instance.exclusions.clone())),
             notes: Vec::new(),
         });
     }
@@ -127,12 +130,14 @@ fn workload(world: &World, from: &str, args: &WhyArgs) -> Result<Client, WhyErro
         }
     };
     let domain = &world.settings.trust_domain;
+    let standing = address.and_then(|address| world.mesh().instances.get(&address));
     Ok(Client {
         principal: Some(format!("{domain}/ns/{namespace}/sa/{account}")),
         namespace: namespace.to_owned(),
         labels,
         address: args.source_ip.or(address).unwrap_or(UNKNOWN),
         gateway: None,
+        exclusions: standing.map(|it| (it.node.clone(), it.exclusions.clone())),
         notes,
     })
 }
@@ -207,6 +212,7 @@ fn at_gateway(world: &World, given: &str, args: &WhyArgs) -> Result<Client, WhyE
             principal,
             is_assumed: pod.is_none(),
         }),
+        exclusions: None,
         notes: Vec::new(),
     })
 }
