@@ -4,17 +4,17 @@
 //! going stays in the socket's storage, and is written to `CAPTURED` by sockops, once the
 //! client's port is known.
 
-use aya_ebpf::programs::SockAddrContext;
+use aya_ebpf::{btf_maps::lpm_trie::Key, programs::SockAddrContext};
 use weft_abi::{
-    Address, Backend, Counter, Enrolment, EventKind, MtlsMode, Peer, PolicyEvent, PortModeKey,
-    ServiceKey,
+    Address, Backend, Counter, Enrolment, EventKind, ExcludedKey, MtlsMode, Peer, PolicyEvent,
+    PortModeKey, ServiceKey,
 };
 use weft_logic::pick::Tables;
 
 use crate::{
     address::{self, Family},
     balance::Kernel,
-    maps::{ENROLLED, PEERS, PORT_MODES, WORKLOADS, count, tell},
+    maps::{ENROLLED, EXCLUDED, PEERS, PORT_MODES, Place, WORKLOADS, count, tell},
 };
 
 /// What is enrolled in a network namespace.
@@ -90,7 +90,43 @@ pub(crate) fn captures_address(
     let wanted = peer.flags & Peer::HERE == 0
         || (peer.flags & Peer::ENCRYPT_LOCAL) != 0
         || (enrolment.flags & Enrolment::ENCRYPT_LOCAL) != 0;
-    wanted && mode(peer, address, port) != MtlsMode::DISABLE
+    wanted
+        && !matches!(
+            mode(peer, address, port),
+            MtlsMode::DISABLE | MtlsMode::EXCLUDED
+        )
+}
+
+/// Whether a workload excludes what it dialled from capture, by its port or its address.
+#[inline(always)]
+pub(crate) fn excludes(
+    enrolment: &Enrolment,
+    netns: u64,
+    dialled: &Address,
+    dialled_port: u16,
+) -> bool {
+    if enrolment.flags & Enrolment::EXCLUDES == 0 {
+        return false;
+    }
+    let mut place = Place {
+        port: dialled_port,
+        reserved: 0,
+        netns: [netns as u32, (netns >> 32) as u32],
+        address: Address::v4_word(0),
+    };
+    address::copy(&raw mut place.address, dialled);
+    if is_excluded(place) {
+        return true;
+    }
+    place.port = 0;
+    is_excluded(place)
+}
+
+#[inline(always)]
+fn is_excluded(place: Place) -> bool {
+    EXCLUDED
+        .get(&Key::new(ExcludedKey::ADDRESS_BITS, place))
+        .is_some_and(|value| *value != 0)
 }
 
 /// Rewrites the call under way to the proxy's listener, by the family of where it was going.

@@ -55,7 +55,10 @@ fn connect(ctx: &SockAddrContext, family: Family) -> i32 {
     }
     match balance::choose(&key, || address::client(ctx, family), netns) {
         Choice::NotService => match enrolment {
-            Some(enrolment) if capture::captures_address(&vip, vip_port, enrolment, netns) => {
+            Some(enrolment)
+                if capture::captures_address(&vip, vip_port, enrolment, netns)
+                    && !capture::excludes(enrolment, netns, &vip, vip_port) =>
+            {
                 let Some(info) = remember(ctx, &key, netns) else {
                     return balance::refused();
                 };
@@ -87,7 +90,10 @@ fn connect(ctx: &SockAddrContext, family: Family) -> i32 {
                 return balance::refused();
             }
             let captures = match enrolment {
-                Some(enrolment) => capture::captures_backend(backend, enrolment, netns),
+                Some(enrolment) => {
+                    capture::captures_backend(backend, enrolment, netns)
+                        && !capture::excludes(enrolment, netns, &vip, vip_port)
+                }
                 None => false,
             };
             if let Some(info) = remember(ctx, &key, netns) {

@@ -70,6 +70,25 @@ pub(crate) static PEERS: HashMap<Address, Peer, 65536, NO_PREALLOC> = HashMap::n
 #[btf_map]
 pub(crate) static PORT_MODES: HashMap<PortModeKey, u32, 65536, NO_PREALLOC> = HashMap::new();
 
+/// The key without its prefix length, which the map's type adds.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Place {
+    /// As in `weft_abi::ExcludedKey`.
+    pub(crate) port: u16,
+    /// As there.
+    pub(crate) reserved: u16,
+    /// As there; halves, since a whole would be aligned.
+    pub(crate) netns: [u32; 2],
+    /// As there.
+    pub(crate) address: Address,
+}
+
+const _: () = assert!(size_of::<Key<Place>>() == size_of::<weft_abi::ExcludedKey>());
+
+#[btf_map]
+pub(crate) static EXCLUDED: LpmTrie<Place, u32, 65536> = LpmTrie::new();
+
 #[btf_map]
 pub(crate) static CAPTURED: LruHashMap<EndKey, Captured, 16384> = LruHashMap::new();
 

@@ -82,11 +82,12 @@ fn lets_in(peer: &Peer, connection: &ConnectionKey, client: &Attested) -> bool {
     if client.service == Attested::HOST || (client.netns != 0 && client.netns == peer.netns) {
         return true;
     }
+    let mode = capture::mode(peer, &connection.destination, connection.destination_port);
+    if mode == MtlsMode::EXCLUDED {
+        return true;
+    }
     let plain = client.identity == 0 || peer.flags & Peer::ENCRYPT_LOCAL != 0;
-    if plain
-        && capture::mode(peer, &connection.destination, connection.destination_port)
-            == MtlsMode::STRICT
-    {
+    if plain && mode == MtlsMode::STRICT {
         report(EventKind::PLAINTEXT, connection, client, 0, 0);
         return false;
     }

@@ -12,7 +12,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum, error::ErrorKind};
 /// Exit code of a wrong command line (`EX_USAGE` of sysexits.h).
 pub(crate) const USAGE: u8 = 64;
 
-/// A service mesh without sidecars: load balancing and metrics in the kernel.
+/// A service mesh without sidecars: load balancing, policy and metrics in the kernel, identities and
+/// encryption between nodes.
 ///
 /// Exit codes: 0 done, 1 a negative answer (not found, not ready), 2 nothing could be asked or done,
 /// 64 wrong usage.
@@ -56,7 +57,7 @@ pub(crate) enum Command {
     Convert(convert::ConvertArgs),
     /// Look for what is probably not meant in files, with the codes of istioctl analyze
     Analyze(offline::AnalyzeArgs),
-    /// Explain what happens to a request or connection, from files and without a cluster
+    /// Explain what happens to a request or connection, asking the running manager or files
     Why(Box<offline::WhyArgs>),
     /// Make, use and show a certificate authority in files
     Ca(ca::CaArgs),
@@ -68,10 +69,15 @@ pub(crate) enum Command {
 /// `weft run`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct RunArgs {
-    /// Directory with YAML files: Kubernetes Services, EndpointSlices, Pods, Nodes and Namespaces,
-    /// Istio DestinationRules and ServiceEntries. It is watched; edits apply live
-    #[arg(value_name = "DIR")]
-    pub(crate) directory: PathBuf,
+    /// Directory with YAML files of Kubernetes', Istio's, the Gateway API's and weft's resources
+    /// (the kinds and fields: weft explain). It is watched; edits apply live
+    #[arg(value_name = "DIR", required_unless_present = "local_xds")]
+    pub(crate) directory: Option<PathBuf>,
+
+    /// File of workloads, services and policies as ztunnel takes it (LOCAL_XDS_PATH), alone or
+    /// beside DIR, whose resources hold where both name the same. It is watched as DIR is
+    #[arg(long, value_name = "FILE")]
+    pub(crate) local_xds: Option<PathBuf>,
 
     /// Cgroup whose sockets are served: a path, or relative to the cgroup v2 root [default: the root]
     #[arg(long, value_name = "PATH")]
@@ -339,7 +345,7 @@ mod tests {
             --admin 127.0.0.1:0 --state s --max-backends 100 --max-services 50 \
             --connection-grace 5 --trace-kernel --log json";
         let args = run(line).expect("all flags");
-        assert_eq!(args.directory, PathBuf::from("policy"));
+        assert_eq!(args.directory, Some(PathBuf::from("policy")));
         assert_eq!(args.interfaces, ["a", "b"]);
         assert_eq!(
             (args.max_backends, args.max_services, args.connection_grace),
@@ -349,6 +355,9 @@ mod tests {
         let defaults = run("weft run policy").expect("no flags");
         assert_eq!(defaults.connection_grace, 30);
         assert!(defaults.admin.is_none() && defaults.state.is_none());
+        let local = run("weft run --local-xds mesh.yaml").expect("no directory");
+        assert_eq!(local.local_xds, Some(PathBuf::from("mesh.yaml")));
+        assert_eq!(local.directory, None);
         for wrong in [
             "weft run",
             "weft run p --admin nowhere",

@@ -83,7 +83,8 @@ pub(crate) fn now() -> Duration {
 
 /// `weft run`.
 pub(crate) fn run(arguments: &RunArgs) -> anyhow::Result<ExitCode> {
-    mounts::leave_private_namespace(&arguments.directory)?;
+    let seen = arguments.directory.iter().chain(&arguments.local_xds);
+    mounts::leave_private_namespace(seen)?;
     let arguments = checked(arguments)?;
     refuse_where_it_cannot_work()?;
     let state = arguments.state.clone();
@@ -105,7 +106,8 @@ pub(crate) fn run(arguments: &RunArgs) -> anyhow::Result<ExitCode> {
 /// The command line with nothing left to guess.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
-    pub(crate) directory: PathBuf,
+    pub(crate) directory: Option<PathBuf>,
+    pub(crate) local_xds: Option<PathBuf>,
     pub(crate) cgroup: PathBuf,
     pub(crate) interfaces: Vec<String>,
     pub(crate) node: String,
@@ -119,13 +121,26 @@ pub(crate) struct Config {
     pub(crate) log: LogFormat,
 }
 
+impl Config {
+    /// Where the mesh is written, in words.
+    pub(crate) fn sources(&self) -> String {
+        let sources = self.directory.iter().chain(&self.local_xds);
+        let sources: Vec<String> = sources.map(|path| path.display().to_string()).collect();
+        sources.join(" and ")
+    }
+}
+
 fn checked(arguments: &RunArgs) -> anyhow::Result<Config> {
-    let directory = &arguments.directory;
-    anyhow::ensure!(
-        directory.is_dir(),
-        "{} is no directory; give the directory with the policy files",
-        directory.display()
-    );
+    if let Some(directory) = &arguments.directory {
+        anyhow::ensure!(
+            directory.is_dir(),
+            "{} is no directory; give the directory with the policy files",
+            directory.display()
+        );
+    }
+    if let Some(file) = &arguments.local_xds {
+        check_local(file, arguments.directory.as_deref())?;
+    }
     let cgroup = arguments
         .cgroup
         .clone()
@@ -142,7 +157,8 @@ fn checked(arguments: &RunArgs) -> anyhow::Result<Config> {
             .into_owned(),
     };
     Ok(Config {
-        directory: directory.clone(),
+        directory: arguments.directory.clone(),
+        local_xds: arguments.local_xds.clone(),
         cgroup,
         interfaces: arguments.interfaces.clone(),
         node,
@@ -155,6 +171,23 @@ fn checked(arguments: &RunArgs) -> anyhow::Result<Config> {
         identity: arguments.identity.clone(),
         log: arguments.log,
     })
+}
+
+fn check_local(file: &Path, directory: Option<&Path>) -> anyhow::Result<()> {
+    let place = std::fs::canonicalize(file)
+        .with_context(|| format!("cannot read --local-xds {}", file.display()))?;
+    anyhow::ensure!(place.is_file(), "--local-xds {} is no file", file.display());
+    let Some(directory) = directory else {
+        return Ok(());
+    };
+    let inside = std::fs::canonicalize(directory).is_ok_and(|it| place.starts_with(it));
+    anyhow::ensure!(
+        !inside || !source::is_policy(&place),
+        "--local-xds {} lies in {}, whose files are read as resources; move it elsewhere",
+        file.display(),
+        directory.display()
+    );
+    Ok(())
 }
 
 fn refuse_where_it_cannot_work() -> anyhow::Result<()> {
@@ -232,9 +265,14 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     if report.adopted {
         engine.adopt()?;
     }
-    let mut source = Source::open(&config.directory)?;
-    let edits = source.all();
-    engine.start(edits);
+    let directory = config.directory.as_deref();
+    let directory = directory.map(Source::open).transpose()?;
+    let local = config.local_xds.as_deref();
+    let local = local.map(Source::open_file).transpose()?;
+    let mut sources = Sources { directory, local };
+    let edits = sources.directory.as_mut().map(Source::all);
+    let local = sources.local.as_mut().map(Source::all);
+    engine.start(edits.unwrap_or_default(), local.unwrap_or_default());
     let canary = Canary::listen().await?;
     engine.write_canary(canary.address())?;
     let shared = Arc::new(Shared {
@@ -260,7 +298,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     greet(&shared);
     let revoked = identity.certificates.revoked();
     let events = plane.events()?;
-    let result = main_loop(&shared, &mut source, events, trace, canary, revoked).await;
+    let result = main_loop(&shared, &mut sources, events, trace, canary, revoked).await;
     admin.abort();
     workload_api.abort();
     tracing::info!("ends; the kernel goes on alone, `weft uninstall` removes everything");
@@ -343,15 +381,29 @@ fn greet(shared: &Shared) {
     tracing::info!(
         "serving {} services with {endpoints} endpoints from {} on node {}; state in {}",
         mesh.services.len(),
-        shared.config.directory.display(),
+        shared.config.sources(),
         shared.config.node,
         shared.config.state.display()
     );
 }
 
+/// Where the mesh is written.
+struct Sources {
+    directory: Option<Source>,
+    local: Option<Source>,
+}
+
+/// Waits until files of a source changed; without a source for ever.
+async fn next(source: &mut Option<Source>) -> Vec<source::Edit> {
+    match source {
+        Some(source) => source.next().await,
+        None => std::future::pending().await,
+    }
+}
+
 async fn main_loop(
     shared: &Arc<Shared>,
-    source: &mut Source,
+    sources: &mut Sources,
     events: Events,
     trace: Option<TraceLog>,
     canary: Canary,
@@ -368,8 +420,12 @@ async fn main_loop(
     let mut chores = Chores::new(shared, canary);
     loop {
         tokio::select! {
-            edits = source.next() => {
+            edits = next(&mut sources.directory) => {
                 shared.engine().edit(edits);
+                chores.visit_soon();
+            }
+            edits = next(&mut sources.local) => {
+                shared.engine().edit_local(edits);
                 chores.visit_soon();
             }
             Some(event) = events.recv() => shared.engine().hear(event, &mut events),

@@ -204,8 +204,8 @@ fn maps_keep_their_size_and_the_difference_is_reported() {
 #[test]
 fn every_map_of_the_mesh_is_written_read_back_and_emptied() {
     use weft_abi::{
-        ClientLimit, Enrolment, Peer, PortModeKey, RuleBits, RuleSet, SetIdentityKey, SetPortKey,
-        SetSourceKey,
+        ClientLimit, Enrolment, ExcludedKey, Peer, PortModeKey, RuleBits, RuleSet, SetIdentityKey,
+        SetPortKey, SetSourceKey,
     };
     let Some(rig) = Rig::or_skip() else { return };
     let state = rig.directory().join("state");
@@ -221,6 +221,13 @@ fn every_map_of_the_mesh_is_written_read_back_and_emptied() {
         address,
         port: 80,
         reserved: 0,
+    };
+    let excluded = ExcludedKey {
+        prefix_length: ExcludedKey::ADDRESS_BITS,
+        port: 80,
+        reserved: 0,
+        netns: 7,
+        address,
     };
     let identity = SetIdentityKey {
         set: 1,
@@ -250,6 +257,7 @@ fn every_map_of_the_mesh_is_written_read_back_and_emptied() {
         MapOp::PutEnrolment(8, enrolment),
         MapOp::PutPeer(address, peer),
         MapOp::PutPortMode(mode, 2),
+        MapOp::PutExcluded(excluded, 1),
         MapOp::PutSetIdentity(identity, bits),
         MapOp::PutSetPort(port, bits),
         MapOp::PutSet(1, Box::new(rules)),
@@ -262,6 +270,7 @@ fn every_map_of_the_mesh_is_written_read_back_and_emptied() {
     assert_eq!(mesh.enrolled, [(7, enrolment), (8, enrolment)]);
     assert_eq!(mesh.peers, [(address, peer)]);
     assert_eq!(mesh.port_modes, [(mode, 2)]);
+    assert_eq!(mesh.excluded, [(excluded, 1)]);
     assert_eq!(mesh.sets, [(1, rules)]);
     assert_eq!(mesh.set_identities, [(identity, bits)]);
     assert_eq!(mesh.set_ports, [(port, bits)]);
@@ -281,6 +290,7 @@ fn every_map_of_the_mesh_is_written_read_back_and_emptied() {
         MapOp::DeleteEnrolment(9),
         MapOp::DeletePeer(address),
         MapOp::DeletePortMode(mode),
+        MapOp::DeleteExcluded(excluded),
         MapOp::DeleteSet(1),
         MapOp::DeleteSetIdentity(identity),
         MapOp::DeleteSetPort(port),

@@ -8,7 +8,9 @@ use std::{
 };
 
 use rustix::net::{AddressFamily, SocketType, sockopt};
-use weft_abi::{Backend, Captured, Enrolment, MtlsMode, Origin, Peer};
+use weft_abi::{
+    Address, Backend, Captured, Enrolment, ExcludedKey, MtlsMode, Origin, Peer, PortModeKey,
+};
 use weft_lower::MapOp;
 use weft_testkit::{Namespace, client::mapped};
 
@@ -117,6 +119,122 @@ fn without_a_proxy_what_it_should_carry_is_refused() {
     };
     town.apply(vec![MapOp::PutPeer(at(&town.c).ip().into(), plain)]);
     reaches(town.dial(&town.a, at(&town.c)));
+}
+
+fn excluded(town: &Town, port: u16, address: Address, bits: u32) -> ExcludedKey {
+    ExcludedKey {
+        prefix_length: ExcludedKey::PLACE_BITS + bits,
+        port,
+        reserved: 0,
+        netns: cookie(&town.a),
+        address,
+    }
+}
+
+#[test]
+fn what_a_workload_excludes_by_port_or_range_dialled_is_not_captured() {
+    let Some(town) = Town::or_skip() else { return };
+    town.put_remote(&town.c);
+    let vip = SocketAddr::from(([10, 96, 0, 1], 80));
+    let far6 = SocketAddr::from((town.c.v6(), PORT));
+    let _servers = [
+        Server::start(&town, &town.c, at(&town.c)),
+        Server::start(&town, &town.c, far6),
+    ];
+    town.put_service(vip, at(&town.c), Backend::HBONE);
+    let address = |at: SocketAddr| Address::from(at.ip());
+    let any = Address::default();
+    let excludes = enrolment(A, Enrolment::READY | Enrolment::EXCLUDES);
+    town.apply(vec![MapOp::PutEnrolment(cookie(&town.a), excludes)]);
+    // There is no proxy: what is captured is refused, what is not arrives. IPv4, IPv6, service.
+    let arrive = |expected: [bool; 3], what: &str| {
+        for (to, arrives) in [at(&town.c), far6, vip].into_iter().zip(expected) {
+            let dialled = town.dial(&town.a, to);
+            assert_eq!(dialled.is_ok(), arrives, "{what}: {to}: {dialled:?}");
+        }
+        assert_eq!(
+            town.dial(&town.a, mapped(vip)).is_ok(),
+            expected[2],
+            "{what}, mapped"
+        );
+    };
+    arrive([false; 3], "nothing excluded");
+    let v4 = 96 + 24;
+    let cases = [
+        ("a port", excluded(&town, PORT, any, 0), [true, true, false]),
+        (
+            "the service's port",
+            excluded(&town, 80, any, 0),
+            [false, false, true],
+        ),
+        (
+            "a range",
+            excluded(&town, 0, address(at(&town.c)), v4),
+            [true, false, false],
+        ),
+        (
+            "the service",
+            excluded(&town, 0, address(vip), 128),
+            [false, false, true],
+        ),
+        (
+            "an IPv6 range",
+            excluded(&town, 0, address(far6), 64),
+            [false, true, false],
+        ),
+    ];
+    for (what, key, expected) in cases {
+        town.apply(vec![MapOp::PutExcluded(key, 1)]);
+        arrive(expected, what);
+        town.apply(vec![MapOp::DeleteExcluded(key)]);
+    }
+    // Another workload's exclusions are its own, and a longer prefix may take some back.
+    let others = ExcludedKey {
+        netns: cookie(&town.b),
+        ..excluded(&town, 0, any, 0)
+    };
+    town.apply(vec![MapOp::PutExcluded(others, 1)]);
+    arrive([false; 3], "another's");
+    let all = excluded(&town, 0, any, 0);
+    let v4 = excluded(&town, 0, Address::v4([0; 4]), 96);
+    town.apply(vec![MapOp::PutExcluded(v4, 0), MapOp::PutExcluded(all, 1)]);
+    arrive([false, true, false], "all of IPv6");
+}
+
+#[test]
+fn an_excluded_port_of_a_server_is_neither_captured_nor_looked_at() {
+    let Some(town) = Town::or_skip() else { return };
+    let mode = |namespace: &Namespace| PortModeKey {
+        address: at(namespace).ip().into(),
+        port: PORT,
+        reserved: 0,
+    };
+    let _servers = [
+        Server::start(&town, &town.b, at(&town.b)),
+        Server::start(&town, &town.c, at(&town.c)),
+    ];
+    // On another node: it would be captured.
+    town.put_remote(&town.c);
+    refused(town.dial(&town.a, at(&town.c)));
+    let far = Peer {
+        flags: Peer::HBONE | Peer::PORT_MODES,
+        mode: MtlsMode::STRICT,
+        ..Peer::default()
+    };
+    town.apply(vec![
+        MapOp::PutPortMode(mode(&town.c), MtlsMode::EXCLUDED.into()),
+        MapOp::PutPeer(at(&town.c).ip().into(), far),
+    ]);
+    reaches(town.dial(&town.a, at(&town.c)));
+    // Here: STRICT refuses plain clients, but not at that port.
+    town.put_peer(&town.b, |peer| {
+        peer.mode = MtlsMode::STRICT;
+        peer.flags |= Peer::PORT_MODES;
+    });
+    refused(town.dial(&town.c, at(&town.b)));
+    let excluded = MapOp::PutPortMode(mode(&town.b), MtlsMode::EXCLUDED.into());
+    town.apply(vec![excluded]);
+    reaches(town.dial(&town.c, at(&town.b)));
 }
 
 #[test]

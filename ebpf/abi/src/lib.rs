@@ -47,7 +47,7 @@ pub use evidence::{Counter, EdgeKey, EdgeValue, Event, EventKind, HISTOGRAM_BUCK
 pub use flows::{FlowKey, FlowValue};
 pub use mesh::{
     Attested, Captured, ClientKey, ClientLimit, ClientState, ConnectionKey, EndKey, Enrolment,
-    MtlsMode, Origin, Peer, PortModeKey,
+    ExcludedKey, MtlsMode, Origin, Peer, PortModeKey,
 };
 pub use services::{
     Address, Affinity, AffinityKey, Backend, BackendState, Protocol, Scope, Service, ServiceKey,

@@ -31,6 +31,8 @@ impl Enrolment {
     pub const ENCRYPT_LOCAL: u32 = 2;
     /// `flags`: nothing it opens is captured.
     pub const BYPASS_OUTBOUND: u32 = 4;
+    /// `flags`: `EXCLUDED` has entries for it: what it opens to them is not captured.
+    pub const EXCLUDES: u32 = 8;
 }
 
 /// Value of `PEERS`, by address: a workload of the mesh, on any node.
@@ -79,6 +81,8 @@ pub mod MtlsMode {
     pub const DISABLE: u8 = 0;
     pub const PERMISSIVE: u8 = 1;
     pub const STRICT: u8 = 2;
+    /// Of single ports only: connections to it are not captured, and let in without a look.
+    pub const EXCLUDED: u8 = 3;
 }
 
 /// Key of `PORT_MODES`; the value is an [`MtlsMode`] as `u32`.
@@ -93,6 +97,31 @@ pub struct PortModeKey {
     pub reserved: u16,
 }
 layout!(PortModeKey, 20, [Address, u16, u16]);
+
+/// Key of `EXCLUDED` (longest prefix): what of the connections that a namespace opens is not
+/// captured, by what was dialled. Either a port with every address, or every port with a range.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+#[repr(C)]
+pub struct ExcludedKey {
+    /// Bits that count: [`Self::PLACE_BITS`], then of the address.
+    pub prefix_length: u32,
+    /// Port, host order; 0 is every port.
+    pub port: u16,
+    /// Zero.
+    pub reserved: u16,
+    /// Network namespace cookie.
+    pub netns: u64,
+    /// The address.
+    pub address: Address,
+}
+layout!(ExcludedKey, 32, [u32, u16, u16, u64, Address]);
+
+impl ExcludedKey {
+    /// Bits of port and namespace.
+    pub const PLACE_BITS: u32 = 96;
+    /// `prefix_length` of one address.
+    pub const ADDRESS_BITS: u32 = Self::PLACE_BITS + 128;
+}
 
 /// Key of `CAPTURED`: one end of a connection, within a namespace.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]

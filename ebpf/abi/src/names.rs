@@ -36,6 +36,8 @@ pub mod maps {
     pub const PEERS: &str = "PEERS";
     /// Hash of `PortModeKey` to an `MtlsMode` (`u32`).
     pub const PORT_MODES: &str = "PORT_MODES";
+    /// LPM trie of `ExcludedKey` to whether it is (`u32`, 1 or 0).
+    pub const EXCLUDED: &str = "EXCLUDED";
     /// LRU hash of `EndKey` to `Captured`.
     pub const CAPTURED: &str = "CAPTURED";
     /// Hash of `EndKey` to `Origin`.
@@ -58,7 +60,7 @@ pub mod maps {
     pub const CLIENT_STATE: &str = "CLIENT_STATE";
 
     /// All of the above.
-    pub const ALL: [&str; 27] = [
+    pub const ALL: [&str; 28] = [
         SERVICES,
         SLOTS,
         BACKENDS,
@@ -76,6 +78,7 @@ pub mod maps {
         ENROLLED,
         PEERS,
         PORT_MODES,
+        EXCLUDED,
         CAPTURED,
         ORIGINS,
         ATTESTED,

@@ -16,7 +16,9 @@ use crate::{
     gateways::Statuses,
     index::Index,
     instances::Instances,
-    limits, nodes, problems,
+    limits,
+    merged::Merged,
+    nodes, problems,
     routes::{self, Routes},
     rules::Rules,
     security::Security,
@@ -31,7 +33,10 @@ pub struct Compiler {
     given: Settings,
     /// In force.
     settings: Settings,
+    /// Of the resources.
     mesh: Mesh,
+    /// With a local file beside them.
+    merged: Option<Box<Merged>>,
     index: Index,
     rules: Rules,
     workloads: Workloads,
@@ -70,7 +75,22 @@ impl Compiler {
 
     /// What everything means so far.
     pub fn mesh(&self) -> &Mesh {
-        &self.mesh
+        self.merged.as_ref().map_or(&self.mesh, |it| &it.mesh)
+    }
+
+    /// The mesh of the local file, where there is one.
+    pub fn local(&self) -> Option<&Mesh> {
+        self.merged.as_ref().map(|it| &it.local)
+    }
+
+    /// Puts the mesh of a local file ([`crate::local_mesh`]) beside the resources, instead of the
+    /// one before; what both name is as the resources say. Says what differs in the mesh.
+    pub fn update_local(&mut self, local: Mesh) -> Change {
+        let resources = &self.mesh;
+        let merged = self
+            .merged
+            .get_or_insert_with(|| Box::new(Merged::of(resources)));
+        merged.replace(local, resources)
     }
 
     /// What is wrong now, both in the objects (as the store says) and in how they fit together;
@@ -83,8 +103,9 @@ impl Compiler {
             self.rules
                 .problems(&self.settings, &self.index, &self.notes),
         );
-        let found = found.chain(problems::shared_addresses(&self.mesh));
-        let found = found.chain(self.workloads.problems());
+        let found = found.chain(problems::shared_addresses(self.mesh()));
+        let hidden = self.merged.iter().flat_map(|it| it.problems(&self.mesh));
+        let found = found.chain(hidden).chain(self.workloads.problems());
         let found = found.chain(limits::problems(&self.settings, store));
         let policies = &self.mesh.policies;
         let found = found.chain(self.security.problems(&self.settings, store, policies));
@@ -134,7 +155,10 @@ impl Compiler {
             self.update_policies(store, &name, service.as_ref(), &mut change);
             self.replace(name, service, &mut change);
         }
-        change
+        match &mut self.merged {
+            Some(merged) => merged.update(change),
+            None => change,
+        }
     }
 
     fn update_nodes(

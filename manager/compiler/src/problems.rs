@@ -28,7 +28,7 @@ fn from_api_origin(origin: weft_api::Origin) -> Origin {
 }
 
 /// A problem of the store as one of the model.
-pub(crate) fn from_api(problem: &weft_api::Problem) -> Problem {
+pub fn from_api(problem: &weft_api::Problem) -> Problem {
     Problem {
         severity: match problem.severity {
             weft_api::Severity::Info => Severity::Info,

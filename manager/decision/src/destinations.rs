@@ -105,12 +105,11 @@ pub fn addressed<'m>(
         let mut subsets = policy.into_iter().flat_map(|policy| &policy.subsets);
         subsets.find(|known| *known.name == *subset)
     });
-    let own_hash = chosen.flatten().and_then(|subset| subset.hash.as_ref());
     let mut resolved = Resolved {
         service,
         port: port.or_else(|| service.and_then(|service| only_port(service, protocol))),
         policy,
-        hash: own_hash.or_else(|| policy.and_then(|policy| policy.hash.as_ref())),
+        hash: None,
         endpoints: Vec::new(),
         fault: None,
     };
@@ -128,6 +127,11 @@ pub fn addressed<'m>(
         resolved.fault = Some(DestinationFault::NoPort);
         return resolved;
     };
+    let hashes = match chosen {
+        Some(subset) => subset.map(|subset| &subset.hashes),
+        None => policy.map(|policy| &policy.hashes),
+    };
+    resolved.hash = hashes.and_then(|hashes| hashes.get(position)?.as_ref());
     let all = &service.ports[position].endpoints;
     resolved.endpoints = match chosen {
         None => all.iter().collect(),

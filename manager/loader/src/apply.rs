@@ -109,6 +109,8 @@ impl Run<'_> {
             MapOp::DeletePeer(_) => delete!(peers, DeletePeer),
             MapOp::PutPortMode(..) => put!(port_modes, PutPortMode),
             MapOp::DeletePortMode(_) => delete!(port_modes, DeletePortMode),
+            MapOp::PutExcluded(..) => put!(excluded, PutExcluded),
+            MapOp::DeleteExcluded(_) => delete!(excluded, DeleteExcluded),
             MapOp::PutSet(..) => self.put(&maps.sets, applied, |op, out| {
                 if let MapOp::PutSet(set, rules) = op {
                     out(*set, **rules);

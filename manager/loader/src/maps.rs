@@ -10,8 +10,9 @@ use aya::Pod;
 use weft_abi::{
     Address, Affinity, AffinityKey, Attested, Backend, BackendState, Captured, ClientKey,
     ClientLimit, ClientState, ConnectionKey, Counter, EdgeKey, EdgeValue, EndKey, Enrolment,
-    FlowKey, FlowValue, HitKey, Origin, Peer, PortModeKey, RuleBits, RuleSet, Service, ServiceKey,
-    ServiceState, SetIdentityKey, SetPortKey, SetSourceKey, Slot, SocketInfo, names::maps,
+    ExcludedKey, FlowKey, FlowValue, HitKey, Origin, Peer, PortModeKey, RuleBits, RuleSet, Service,
+    ServiceKey, ServiceState, SetIdentityKey, SetPortKey, SetSourceKey, Slot, SocketInfo,
+    names::maps,
 };
 use weft_lower::{MapDump, MeshDump};
 
@@ -51,6 +52,8 @@ pub struct Maps {
     pub peers: Table<Address, Peer>,
     /// mTLS modes of single ports, as `MtlsMode`.
     pub port_modes: Table<PortModeKey, u32>,
+    /// What workloads exclude from capture.
+    pub excluded: Table<ExcludedKey, u32>,
     /// Where connections to the proxy were going.
     pub captured: Table<EndKey, Captured>,
     /// Clients that applications see instead of the proxy.
@@ -106,6 +109,7 @@ impl Maps {
             enrolled: Table::open(pins, maps::ENROLLED)?,
             peers: Table::open(pins, maps::PEERS)?,
             port_modes: Table::open(pins, maps::PORT_MODES)?,
+            excluded: Table::open(pins, maps::EXCLUDED)?,
             captured: Table::open(pins, maps::CAPTURED)?,
             origins: Table::open(pins, maps::ORIGINS)?,
             attested: Table::open(pins, maps::ATTESTED)?,
@@ -151,6 +155,7 @@ impl Maps {
             enrolled: read(&self.enrolled)?,
             peers: read(&self.peers)?,
             port_modes: read(&self.port_modes)?,
+            excluded: read(&self.excluded)?,
             sets: read(&self.sets)?,
             set_identities: read(&self.set_identities)?,
             set_sources: read(&self.set_sources)?,
@@ -308,6 +313,7 @@ impl Maps {
             hash_usage(&self.enrolled)?,
             hash_usage(&self.peers)?,
             hash_usage(&self.port_modes)?,
+            hash_usage(&self.excluded)?,
             hash_usage(&self.captured)?,
             hash_usage(&self.origins)?,
             hash_usage(&self.attested)?,

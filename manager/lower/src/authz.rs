@@ -6,7 +6,7 @@
 
 mod clause;
 
-mod range;
+pub(crate) mod range;
 
 pub mod tables;
 

@@ -1,8 +1,8 @@
 //! What is written to maps, one step at a time.
 
 use weft_abi::{
-    Address, Backend, BackendState, ClientLimit, Enrolment, Peer, PortModeKey, RuleBits, RuleSet,
-    Service, ServiceKey, SetIdentityKey, SetPortKey, SetSourceKey, Slot,
+    Address, Backend, BackendState, ClientLimit, Enrolment, ExcludedKey, Peer, PortModeKey,
+    RuleBits, RuleSet, Service, ServiceKey, SetIdentityKey, SetPortKey, SetSourceKey, Slot,
 };
 
 /// One write. A list of them is applied in order; after each one every lookup in the kernel
@@ -35,6 +35,10 @@ pub enum MapOp {
     PutPortMode(PortModeKey, u32),
     /// Removes `PORT_MODES[key]`.
     DeletePortMode(PortModeKey),
+    /// `EXCLUDED[key]`, 1 or 0. Comes before the enrolment that says there are some.
+    PutExcluded(ExcludedKey, u32),
+    /// Removes `EXCLUDED[key]`.
+    DeleteExcluded(ExcludedKey),
     /// `AUTHZ_SETS[set]`. Comes after the tables of the set and before the peer that names it.
     PutSet(u32, Box<RuleSet>),
     /// Removes `AUTHZ_SETS[set]`.

@@ -88,12 +88,35 @@ impl fmt::Display for Identity {
 pub struct Exclusions {
     /// `ambient.istio.io/bypass-inbound-capture`: incoming connections are not looked at.
     pub bypasses_inbound: bool,
-    /// `traffic.istio.io/excludeInboundPorts`. Read, not acted on.
+    /// `traffic.istio.io/excludeInboundPorts`: ports it listens on that are no affair of the mesh.
     pub inbound_ports: Vec<u16>,
-    /// `traffic.istio.io/excludeOutboundPorts`. Read, not acted on.
+    /// `traffic.istio.io/excludeOutboundPorts`: ports it dials that are not captured.
     pub outbound_ports: Vec<u16>,
-    /// `traffic.istio.io/excludeOutboundIPRanges`. Read, not acted on.
+    /// `traffic.istio.io/excludeOutboundIPRanges`: addresses it dials that are not captured.
     pub outbound_ranges: Vec<AddressRange>,
+}
+
+impl Exclusions {
+    /// Whether what it dials is not captured.
+    pub fn excludes_outbound(&self, address: Option<IpAddr>, port: u16) -> bool {
+        let mut ranges = self.outbound_ranges.iter();
+        self.outbound_ports.contains(&port)
+            || address.is_some_and(|address| ranges.any(|range| range.contains(address)))
+    }
+
+    /// Each in words.
+    pub fn in_words(&self) -> Vec<String> {
+        let inbound = self.inbound_ports.iter();
+        let outbound = self.outbound_ports.iter();
+        let bypass = self.bypasses_inbound.then(|| "inbound".to_owned());
+        let inbound = inbound.map(|port| format!("inbound port {port}"));
+        let outbound = outbound.map(|port| format!("outbound port {port}"));
+        let ranges = self.outbound_ranges.iter();
+        let ranges =
+            ranges.map(|range| format!("outbound {}/{}", range.address, range.prefix_length));
+        let all = bypass.into_iter().chain(inbound);
+        all.chain(outbound).chain(ranges).collect()
+    }
 }
 
 /// Limits on connections of each client identity to a service (`RateLimitPolicy`), at least one of

@@ -93,6 +93,13 @@ fn render(workloads: &[EnrolledReport]) -> String {
     }
     let mut text = table.render(0);
     for one in workloads {
+        if !one.excluded.is_empty() {
+            let excluded = one.excluded.join(", ");
+            text.push_str(&format!(
+                "{}/{}: not captured: {excluded}\n",
+                one.namespace, one.name
+            ));
+        }
         if let Some(reason) = &one.reason {
             text.push_str(&format!("{}/{}: {reason}\n", one.namespace, one.name));
         }

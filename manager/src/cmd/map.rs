@@ -257,6 +257,9 @@ fn dump(pinned: &Pinned, map: &'static str, to: &Describe<'_>) -> Result<Vec<Ent
         maps::PORT_MODES => entries(all.port_modes.entries().map_err(read)?, |k, v| {
             to.port_mode(k, *v)
         }),
+        maps::EXCLUDED => entries(all.excluded.entries().map_err(read)?, |k, v| {
+            to.excluded(k, *v)
+        }),
         maps::CAPTURED => entries(all.captured.entries().map_err(read)?, |k, v| {
             to.captured(k, v)
         }),

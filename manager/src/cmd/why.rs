@@ -43,11 +43,14 @@ pub(crate) struct World {
 }
 
 impl World {
-    fn new(store: Store, texts: BTreeMap<String, String>) -> Self {
+    fn new(store: Store, local: Option<Mesh>, texts: BTreeMap<String, String>) -> Self {
         let settings = Settings::default().with_mesh_config(&store);
         let mut compiler = Compiler::new(Settings::default());
         let keys: Vec<_> = store.keys().cloned().collect();
         compiler.update(&store, &keys);
+        if let Some(local) = local {
+            compiler.update_local(local);
+        }
         let router = Router::new(&compiler.mesh().routes);
         Self {
             store,
@@ -96,7 +99,7 @@ pub(crate) fn run(args: &WhyArgs) -> Result<ExitCode> {
         files: args.files.clone(),
     };
     let (store, texts) = documents::read_with_texts(&files)?;
-    let answer = answer(World::new(store, texts), args)?;
+    let answer = answer(World::new(store, None, texts), args)?;
     let is_allowed = answer.is_allowed();
     output::print(args.output, &answer, text::render)?;
     Ok(if is_allowed {
@@ -132,11 +135,16 @@ fn ask(args: &WhyArgs) -> Result<ExitCode> {
     Ok(ExitCode::from(if live.allowed { 0 } else { NEGATIVE }))
 }
 
-/// Answers for a running manager, from the policy it has accepted.
+/// Answers for a running manager, from the policy it has accepted: resources, and the mesh of its
+/// local file.
 ///
 /// # Errors
 /// In words, when the arguments are wrong or the question makes no sense.
-pub(crate) fn live(store: Store, arguments: &[String]) -> Result<serde_json::Value, String> {
+pub(crate) fn live(
+    store: Store,
+    local: Option<Mesh>,
+    arguments: &[String],
+) -> Result<serde_json::Value, String> {
     let line = ["weft", "why"]
         .map(str::to_owned)
         .into_iter()
@@ -149,7 +157,8 @@ pub(crate) fn live(store: Store, arguments: &[String]) -> Result<serde_json::Val
         .files()
         .filter_map(|file| Some((file.to_string(), std::fs::read_to_string(&**file).ok()?)))
         .collect();
-    let answer = answer(World::new(store, texts), &args).map_err(|error| error.to_string())?;
+    let answer =
+        answer(World::new(store, local, texts), &args).map_err(|error| error.to_string())?;
     let live = Live {
         allowed: answer.is_allowed(),
         text: text::render(&answer),

@@ -7,6 +7,8 @@ pub(crate) mod accepted;
 
 mod ejections;
 
+mod local;
+
 mod problems;
 
 mod refusals;
@@ -105,6 +107,8 @@ pub(crate) struct Engine {
     /// Pools with outlier detection, by service.
     watched: BTreeMap<ServiceName, Vec<u32>>,
     saved_revision: Option<u64>,
+    /// What is wrong with the file of `--local-xds`.
+    local_problems: Vec<Problem>,
     /// Files that cannot be read at all.
     unreadable: BTreeMap<String, String>,
     /// Set when a write failed: the maps are not what the planner thinks.
@@ -136,6 +140,7 @@ impl Engine {
             addresses,
             watched: BTreeMap::new(),
             saved_revision: None,
+            local_problems: Vec::new(),
             unreadable: BTreeMap::new(),
             broken: None,
             canary: Some("the canary has not dialled yet".to_owned()),
@@ -183,18 +188,19 @@ impl Engine {
     }
 
     /// Takes all files, and makes the maps hold what they say and nothing else.
-    pub(crate) fn start(&mut self, edits: Vec<Edit>) {
+    pub(crate) fn start(&mut self, edits: Vec<Edit>, local: Vec<Edit>) {
         let texts = self.take(edits).texts;
         self.recall(&texts);
         let keys: Vec<ObjectKey> = self.store.keys().cloned().collect();
         self.compiler.update(&self.store, &keys);
+        let local = self.start_local(local);
         self.write_node_addresses();
         self.mesh_side.look(self.compiler.mesh());
         self.plan_all();
         self.restore_ejections();
         self.gather_problems();
-        self.accepted
-            .forget_others(self.store.files().map(|file| &**file));
+        let files = self.store.files().map(|file| &**file);
+        self.accepted.forget_others(files.chain(local.as_deref()));
         self.keep(&texts);
     }
 
@@ -434,6 +440,11 @@ impl Engine {
     /// The objects that are taken in.
     pub(crate) fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// The mesh of the file of `--local-xds`.
+    pub(crate) fn local(&self) -> Option<&Mesh> {
+        self.compiler.local()
     }
 
     /// What is wrong now.

@@ -297,7 +297,7 @@ impl StateSource for Evidence {
             pid: std::process::id(),
             uptime_seconds: time.saturating_sub(shared.started).as_secs_f64(),
             adopted: shared.adopted,
-            directory: shown(&config.directory),
+            directory: config.sources(),
             state: shown(&config.state),
             cgroup: shown(shared.plane.cgroup().path()),
             interfaces: config.interfaces.clone(),
@@ -378,8 +378,11 @@ impl StateSource for Evidence {
     }
 
     fn why(&self, arguments: &[String]) -> Result<serde_json::Value, String> {
-        let store = self.shared.engine().store().clone();
-        crate::cmd::why::live(store, arguments)
+        let (store, local) = {
+            let engine = self.shared.engine();
+            (engine.store().clone(), engine.local().cloned())
+        };
+        crate::cmd::why::live(store, local, arguments)
     }
 
     fn names(&self) -> serde_json::Value {

@@ -412,6 +412,9 @@ impl MeshSide {
                 .first()
                 .and_then(|at| self.planner.peer(*at));
             report.mtls = peer.map(|peer| mode_name(peer.mode).to_owned());
+            let mut instances = carried.addresses.iter();
+            let instance = instances.find_map(|at| self.planner.instance(*at));
+            report.excluded = instance.map_or_else(Vec::new, |it| it.exclusions.in_words());
             report.certificate_expires_seconds = self.expires(&carried.identity);
         }
         if !report.ready {

@@ -5,16 +5,18 @@
 use std::{
     env, fs,
     os::{fd::AsFd, unix::fs::MetadataExt},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use anyhow::Context as _;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 /// Joins the mount namespace of process 1, or of the parent where that one may not be looked at,
-/// if it has the same root directory and shows the same `directory`. In a container with its own
+/// if it has the same root directory and shows the same at the paths of `seen`. In a container with its own
 /// root nothing is done. To be called while the process has one thread.
-pub(crate) fn leave_private_namespace(directory: &Path) -> anyhow::Result<()> {
+pub(crate) fn leave_private_namespace<'a>(
+    seen: impl Iterator<Item = &'a PathBuf> + Clone,
+) -> anyhow::Result<()> {
     let namespace = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/mnt"));
     let parent = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().to_string());
     let mut visible = ["1".to_owned()].into_iter().chain(parent);
@@ -31,10 +33,11 @@ pub(crate) fn leave_private_namespace(directory: &Path) -> anyhow::Result<()> {
     let theirs = fs::File::open(format!("/proc/{theirs}/ns/mnt"))
         .with_context(|| format!("cannot open the mount namespace of process {theirs}"))?;
     let here = env::current_dir().context("cannot tell the current directory")?;
-    let before = identity(directory);
+    let identities = || seen.clone().map(|path| identity(path)).collect::<Vec<_>>();
+    let before = identities();
     enter(&theirs)?;
     // Entering moves to the root directory.
-    if env::set_current_dir(&here).is_err() || identity(directory) != before {
+    if env::set_current_dir(&here).is_err() || identities() != before {
         enter(&ours)?;
         env::set_current_dir(&here).context("cannot go back to the current directory")?;
     }

@@ -1,4 +1,4 @@
-//! The directory with the policy files.
+//! The directory with the policy files, and the single file of `--local-xds`.
 //!
 //! A file counts when it is closed after writing or moved into place, so that nobody's half-written
 //! file empties the mesh. A file that goes is missed only if it does not come back at once, as
@@ -66,9 +66,11 @@ type Stamp = (u64, u64, i64, i64);
 /// Device and inode of a directory.
 type Identity = (u64, u64);
 
-/// Watches the directory.
+/// Watches the directory, or one file in it.
 pub(crate) struct Source {
     directory: PathBuf,
+    /// The only file of interest.
+    only: Option<PathBuf>,
     /// The same, as events name it.
     absolute: PathBuf,
     known: BTreeMap<PathBuf, Stamp>,
@@ -83,8 +85,18 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// Begins to watch.
+    /// Begins to watch a directory.
     pub(crate) fn open(directory: &Path) -> anyhow::Result<Self> {
+        Self::watch(directory, None)
+    }
+
+    /// Begins to watch a file, through its directory, so that another one may take its place.
+    pub(crate) fn open_file(file: &Path) -> anyhow::Result<Self> {
+        let directory = file.parent().unwrap_or(Path::new(""));
+        Self::watch(directory, Some(file.to_owned()))
+    }
+
+    fn watch(directory: &Path, only: Option<PathBuf>) -> anyhow::Result<Self> {
         let (sender, events) = mpsc::unbounded_channel();
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
             // An error (events lost, say) is made good by the next look at everything.
@@ -93,13 +105,14 @@ impl Source {
             }
         })
         .context("cannot watch files")?;
-        let absolute = std::path::absolute(directory)
+        let absolute = std::path::absolute(Path::new(".").join(directory))
             .with_context(|| format!("cannot tell where {} is", directory.display()))?;
         watcher
-            .watch(&absolute, RecursiveMode::Recursive)
-            .with_context(|| format!("cannot watch {}", directory.display()))?;
+            .watch(&absolute, depth(only.as_ref()))
+            .with_context(|| format!("cannot watch {}", absolute.display()))?;
         Ok(Self {
             directory: directory.to_owned(),
+            only,
             watched: identity(&absolute),
             absolute,
             known: BTreeMap::new(),
@@ -179,7 +192,11 @@ impl Source {
             self.next_look = Duration::ZERO;
             return;
         }
-        if !is_policy(&path) {
+        let is_wanted = match &self.only {
+            Some(only) => path == *only,
+            None => is_policy(&path),
+        };
+        if !is_wanted {
             return;
         }
         match stamp(&path) {
@@ -248,7 +265,10 @@ impl Source {
         if watched.is_some() && watched != self.watched {
             // What the old one would still tell is of no interest; it may be gone as well.
             drop(self.watcher.unwatch(&self.absolute));
-            match self.watcher.watch(&self.absolute, RecursiveMode::Recursive) {
+            match self
+                .watcher
+                .watch(&self.absolute, depth(self.only.as_ref()))
+            {
                 Ok(()) => self.watched = watched,
                 Err(error) => tracing::error!("cannot watch the new directory: {error}"),
             }
@@ -272,6 +292,10 @@ impl Source {
 
     fn list(&self) -> io::Result<BTreeMap<PathBuf, Stamp>> {
         let mut files = BTreeMap::new();
+        if let Some(only) = &self.only {
+            files.extend(stamp(only).map(|stamp| (only.clone(), stamp)));
+            return Ok(files);
+        }
         let mut directories = Vec::new();
         let mut entries = fs::read_dir(&self.directory)?;
         loop {
@@ -297,6 +321,13 @@ impl Source {
                 }
             };
         }
+    }
+}
+
+fn depth(only: Option<&PathBuf>) -> RecursiveMode {
+    match only {
+        Some(_) => RecursiveMode::NonRecursive,
+        None => RecursiveMode::Recursive,
     }
 }
 

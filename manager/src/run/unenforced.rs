@@ -2,7 +2,7 @@
 //! so that nobody takes a policy that is read for one that protects, or a route for one that leads.
 
 use weft_api::{Kind, Store};
-use weft_model::{Origin, Problem, Severity};
+use weft_model::{Mesh, Origin, Problem, Severity};
 
 /// Policies that hold for enrolled workloads.
 const OF_ENROLLED: [Kind; 3] = [
@@ -24,13 +24,33 @@ const ROUTES: [Kind; 9] = [
     Kind::BackendTlsPolicy,
 ];
 
+/// What is said of [`OF_ENROLLED`].
+const NOBODY_ENROLLED: &str =
+    "is not enforced here, where no workload is enrolled (weft enrol): traffic passes";
+
+/// A problem for each policy of a local file, where no workload of this node is enrolled.
+pub(crate) fn local_problems(local: &Mesh) -> Vec<Problem> {
+    let policies = local.policies.authorization.values();
+    let origins = policies.map(|policy| policy.author.origin.clone());
+    origins
+        .map(|origin| problem(origin, NOBODY_ENROLLED))
+        .collect()
+}
+
+fn problem(origin: Origin, what: &str) -> Problem {
+    Problem {
+        severity: Severity::Warning,
+        code: "not-enforced",
+        path: String::new(),
+        line: origin.line,
+        message: format!("{} {what} as if it were not there", origin.kind),
+        origin,
+    }
+}
+
 /// A problem for each such object; `enrolled` is whether any workload of this node is.
 pub(crate) fn problems(store: &Store, enrolled: bool) -> Vec<Problem> {
-    let policies = OF_ENROLLED.map(|kind| {
-        let what =
-            "is not enforced here, where no workload is enrolled (weft enrol): traffic passes";
-        (kind, what)
-    });
+    let policies = OF_ENROLLED.map(|kind| (kind, NOBODY_ENROLLED));
     let policies = policies.into_iter().filter(|_| !enrolled);
     let requests = [(
         Kind::RequestAuthentication,
@@ -40,20 +60,14 @@ pub(crate) fn problems(store: &Store, enrolled: bool) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (kind, what) in policies.chain(requests).chain(routes) {
         for object in store.objects(kind) {
-            problems.push(Problem {
-                severity: Severity::Warning,
-                code: "not-enforced",
-                origin: Origin {
-                    kind: kind.name().into(),
-                    namespace: object.key.namespace.clone(),
-                    name: object.key.name.clone(),
-                    file: object.file.clone(),
-                    line: object.line,
-                },
-                path: String::new(),
+            let origin = Origin {
+                kind: kind.name().into(),
+                namespace: object.key.namespace.clone(),
+                name: object.key.name.clone(),
+                file: object.file.clone(),
                 line: object.line,
-                message: format!("{} {what} as if it were not there", kind.name()),
-            });
+            };
+            problems.push(problem(origin, what));
         }
     }
     problems

@@ -24,7 +24,7 @@ const MARK: &str = "weft-state-of-a-rig";
 pub struct WeftOptions {
     binary: PathBuf,
     place: Place,
-    policy: PathBuf,
+    policy: Option<PathBuf>,
     cgroup: PathBuf,
     state: PathBuf,
     admin: SocketAddr,
@@ -54,7 +54,7 @@ impl Weft {
         Ok(WeftOptions {
             binary: binary()?,
             place,
-            policy: policy.to_owned(),
+            policy: Some(policy.to_owned()),
             cgroup: rig.cgroup().path().to_owned(),
             state: rig.directory().join(format!("state-{number}")),
             admin: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 15020),
@@ -198,7 +198,7 @@ impl Weft {
             .open(&self.log)
             .context("open weft's log")?;
         let mut command = options.place.command(&options.binary);
-        command.arg("run").arg(&options.policy);
+        command.arg("run").args(&options.policy);
         command.arg("--cgroup").arg(&options.cgroup);
         command.arg("--state").arg(&options.state);
         command.args(["--admin", &options.admin.to_string()]);
@@ -277,6 +277,12 @@ impl WeftOptions {
         if let Some(at) = self.arguments.iter().position(|own| own == flag) {
             self.arguments.drain(at..at + 2);
         }
+        self
+    }
+
+    /// Without the policy directory.
+    pub fn without_policy(mut self) -> Self {
+        self.policy = None;
         self
     }
 

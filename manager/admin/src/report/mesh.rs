@@ -25,6 +25,9 @@ pub struct EnrolledReport {
     pub reason: Option<String>,
     /// Which connections it takes: `strict`, `permissive`, `disable`.
     pub mtls: Option<String>,
+    /// What of its traffic is left alone, by its annotations, in words.
+    #[serde(default)]
+    pub excluded: Vec<String>,
     /// Seconds until its certificate expires.
     pub certificate_expires_seconds: Option<i64>,
 }

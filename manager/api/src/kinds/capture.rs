@@ -36,22 +36,14 @@ pub(crate) fn read(object: &Value, cx: &mut Reading<'_>) -> Capture {
         return Capture::default();
     };
     let text = |key: &str| annotations.get(key).and_then(Value::as_str);
-    let capture = Capture {
+    Capture {
         is_redirected: text("ambient.istio.io/redirection") == Some("enabled"),
         bypasses_inbound: text("ambient.istio.io/bypass-inbound-capture") == Some("true"),
         has_sidecar: text("sidecar.istio.io/status").is_some(),
         excluded_inbound_ports: list(INBOUND_PORTS, text(INBOUND_PORTS), cx, port),
         excluded_outbound_ports: list(OUTBOUND_PORTS, text(OUTBOUND_PORTS), cx, port),
         excluded_outbound_ranges: list(OUTBOUND_RANGES, text(OUTBOUND_RANGES), cx, range),
-    };
-    for key in [INBOUND_PORTS, OUTBOUND_PORTS, OUTBOUND_RANGES] {
-        if text(key).is_some_and(|text| !text.trim().is_empty()) {
-            annotation(key, |at| {
-                cx.not_supported(at, "ports and ranges are not left out: all is captured");
-            });
-        }
     }
-    capture
 }
 
 /// Items between commas; those that do not fit are told of and left out.

@@ -11,7 +11,7 @@ use std::{
     sync::Arc,
 };
 
-use weft_api::{Labels, ObjectKey, Policy, Resource, Subset as Written, traffic::HashKey};
+use weft_api::{DestinationRule, Labels, ObjectKey, Policy, Resource, Subset as Written, traffic::HashKey};
 use weft_model::{
     Service,
     route::{DestinationPolicy, HashPolicy, Subset, Visibility},
@@ -69,18 +69,24 @@ fn policy(
     let mut subsets: Vec<Subset> = Vec::new();
     for written in rules.iter().flat_map(|fitting| &fitting.rule.subsets) {
         if subsets.iter().all(|subset| subset.name != written.name) {
-            subsets.push(subset(written, service, labels));
+            let hashes = hashes(rules[0].rule, Some(written), service);
+            subsets.push(subset(written, hashes, service, labels));
         }
     }
     DestinationPolicy {
         origin: rules[0].origin.clone(),
         clients,
         subsets,
-        hash: hash(&rules[0].rule.policy),
+        hashes: hashes(rules[0].rule, None, service),
     }
 }
 
-fn subset(written: &Written, service: &Service, labels: &EndpointLabels<'_>) -> Subset {
+fn subset(
+    written: &Written,
+    hashes: Vec<Option<HashPolicy>>,
+    service: &Service,
+    labels: &EndpointLabels<'_>,
+) -> Subset {
     let endpoints = service.ports.iter().map(|port| {
         let fitting = (0..).zip(&port.endpoints).filter(|(_, endpoint)| {
             written.labels.is_empty()
@@ -94,8 +100,39 @@ fn subset(written: &Written, service: &Service, labels: &EndpointLabels<'_>) -> 
         name: Arc::clone(&written.name),
         labels: written.labels.iter().cloned().collect(),
         endpoints: endpoints.collect(),
-        hash: written.policy.as_ref().and_then(hash),
+        hashes,
     }
+}
+
+/// What holds for each port: settings of the subset for the port, else the subset's, else those of the
+/// rule for the port, else the rule's. Settings for a port replace the others of their level whole.
+fn hashes(
+    rule: &DestinationRule,
+    subset: Option<&Written>,
+    service: &Service,
+) -> Vec<Option<HashPolicy>> {
+    let ports = service.ports.iter().map(|port| {
+        if let Some(subset) = subset {
+            if let Some(policy) = for_port(&subset.ports, port.number) {
+                return hash(policy);
+            }
+            if let Some(policy) = subset.policy.as_ref().filter(|it| balances(it)) {
+                return hash(policy);
+            }
+        }
+        hash(for_port(&rule.ports, port.number).unwrap_or(&rule.policy))
+    });
+    ports.collect()
+}
+
+fn for_port(settings: &[(u16, Policy)], number: u16) -> Option<&Policy> {
+    let own = settings.iter().find(|(port, _)| *port == number);
+    own.map(|(_, policy)| policy)
+}
+
+/// Whether there is a `loadBalancer`.
+fn balances(policy: &Policy) -> bool {
+    policy.balancing.is_some() || policy.hash.is_some() || policy.locality.is_some()
 }
 
 fn hash(policy: &Policy) -> Option<HashPolicy> {

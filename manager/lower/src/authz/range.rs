@@ -7,9 +7,9 @@ use weft_model::policy::AddressRange;
 
 /// A prefix of IPv6 space.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) struct Prefix {
+pub(crate) struct Prefix {
     /// Bits that count, at most 128.
-    pub(super) length: u8,
+    pub(crate) length: u8,
     /// The others are 0.
     bits: u128,
 }
@@ -18,8 +18,11 @@ pub(super) struct Prefix {
 const V4: u128 = 0xffff << 32;
 
 impl Prefix {
+    /// Every address.
+    pub(crate) const ALL: Self = Self { length: 0, bits: 0 };
+
     /// Every IPv4 address.
-    pub(super) const ALL_V4: Self = Self {
+    pub(crate) const ALL_V4: Self = Self {
         length: 96,
         bits: V4,
     };
@@ -33,7 +36,7 @@ impl Prefix {
     }
 
     /// What a range means, as [`AddressRange::contains`] reads it.
-    pub(super) fn of(range: &AddressRange) -> Self {
+    pub(crate) fn of(range: &AddressRange) -> Self {
         let length = range.prefix_length;
         match range.address.to_canonical() {
             IpAddr::V4(v4) => {
@@ -49,7 +52,7 @@ impl Prefix {
     }
 
     /// The first bits of an address, as many as `length` says.
-    pub(super) fn around(address: IpAddr, length: u8) -> Self {
+    pub(crate) fn around(address: IpAddr, length: u8) -> Self {
         let bits = match address.to_canonical() {
             IpAddr::V4(v4) => V4 | u128::from(v4.to_bits()),
             IpAddr::V6(v6) => v6.to_bits(),
@@ -58,18 +61,18 @@ impl Prefix {
     }
 
     /// Its bits as an address.
-    pub(super) fn address(self) -> Address {
+    pub(crate) fn address(self) -> Address {
         Address::v6(Ipv6Addr::from_bits(self.bits).octets())
     }
 
     /// Whether all addresses of `other` are in this range. A range of IPv6 has none of IPv4, though
     /// its bits may lie around them.
-    pub(super) fn covers(self, other: Self) -> bool {
+    pub(crate) fn covers(self, other: Self) -> bool {
         self.is_v4() == other.is_v4() && self.surrounds(other)
     }
 
     /// Whether the bits of `other` begin with these.
-    pub(super) fn surrounds(self, other: Self) -> bool {
+    pub(crate) fn surrounds(self, other: Self) -> bool {
         other.length >= self.length && Self::new(self.length, other.bits) == self
     }
 

@@ -1,8 +1,8 @@
 //! What an earlier process left in the maps.
 
 use weft_abi::{
-    Address, ClientLimit, Enrolment, Peer, PortModeKey, RuleBits, RuleSet, SetIdentityKey,
-    SetPortKey, SetSourceKey,
+    Address, ClientLimit, Enrolment, ExcludedKey, Peer, PortModeKey, RuleBits, RuleSet,
+    SetIdentityKey, SetPortKey, SetSourceKey,
 };
 
 /// What the maps of the mesh hold.
@@ -14,6 +14,8 @@ pub struct MeshDump {
     pub peers: Vec<(Address, Peer)>,
     /// `PORT_MODES`.
     pub port_modes: Vec<(PortModeKey, u32)>,
+    /// `EXCLUDED`.
+    pub excluded: Vec<(ExcludedKey, u32)>,
     /// `AUTHZ_SETS`.
     pub sets: Vec<(u32, RuleSet)>,
     /// `AUTHZ_IDENTITY`.

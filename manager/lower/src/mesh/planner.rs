@@ -9,15 +9,18 @@ use std::{
     time::Duration,
 };
 
-use weft_abi::{Address, ClientLimit, Enrolment, Peer, PortModeKey};
-use weft_model::{Change, ConnectionLimits, Instance, InstanceKind, Mesh, Protocol};
+use weft_abi::{Address, ClientLimit, Enrolment, ExcludedKey, Peer, PortModeKey};
+use weft_model::{Change, ConnectionLimits, Exclusions, Instance, InstanceKind, Mesh, Protocol};
 
 use super::{
     MeshDump, MeshFacts, MeshNames, MeshPlan, NodeEnrolment, Reach,
     sets::Sets,
-    standing::{Standing, mode_number, with_subject},
+    standing::{Modes, Standing, mode_number, with_subject},
 };
-use crate::{MapOp, Planner, authz};
+use crate::{
+    MapOp, Planner,
+    authz::{self, range::Prefix},
+};
 
 type Name = (Arc<str>, Arc<str>);
 
@@ -47,6 +50,7 @@ struct Image {
     enrolled: BTreeMap<u64, Enrolment>,
     peers: BTreeMap<Address, Peer>,
     port_modes: BTreeMap<PortModeKey, u32>,
+    excluded: BTreeMap<ExcludedKey, u32>,
     limits: BTreeMap<u32, ClientLimit>,
 }
 
@@ -58,6 +62,7 @@ struct Steps {
     modes: Vec<MapOp>,
     peers: Vec<MapOp>,
     limits: Vec<MapOp>,
+    excluded: Vec<MapOp>,
     enrolments: Vec<MapOp>,
     /// Before what they name.
     gone_peers: Vec<MapOp>,
@@ -87,6 +92,7 @@ impl MeshPlanner {
             enrolled: dump.enrolled.into_iter().collect(),
             peers: dump.peers.into_iter().collect(),
             port_modes: dump.port_modes.into_iter().collect(),
+            excluded: dump.excluded.into_iter().collect(),
             limits: dump.client_limits.into_iter().collect(),
         };
     }
@@ -209,6 +215,7 @@ impl MeshPlanner {
                 steps.modes,
                 steps.peers,
                 steps.limits,
+                steps.excluded,
             ]
             .concat(),
             // Sets that an earlier process left know no new identities: no peer may name one when
@@ -289,12 +296,10 @@ impl MeshPlanner {
             reserved: 0,
         };
         let standing = self.standings.get(&address);
-        let ports = standing.map(|standing| &standing.modes.ports);
-        let wanted: BTreeMap<PortModeKey, u32> = ports
-            .into_iter()
-            .flatten()
-            .map(|(port, mode)| (key(*port), mode_number(*mode).into()))
-            .collect();
+        let modes = standing.map(|standing| &standing.modes);
+        let ports = modes.into_iter().flat_map(Modes::entries);
+        let wanted: BTreeMap<PortModeKey, u32> =
+            ports.map(|(port, mode)| (key(port), mode.into())).collect();
         let held = self.image.port_modes.range(key(0)..=key(u16::MAX));
         let gone = held.filter(|(key, _)| !wanted.contains_key(*key));
         let gone: Vec<PortModeKey> = gone.map(|(key, _)| *key).collect();
@@ -352,7 +357,7 @@ impl MeshPlanner {
         let instance = &standing.instance;
         let flag = |is_set: bool, flag: u32| if is_set { flag } else { 0 };
         let mut flags = flag(standing.has_hbone, Peer::HBONE)
-            | flag(!standing.modes.ports.is_empty(), Peer::PORT_MODES);
+            | flag(!standing.modes.entries().is_empty(), Peer::PORT_MODES);
         let mut set = 0;
         if standing.here.is_some() {
             let bypasses = instance.exclusions.bypasses_inbound;
@@ -378,6 +383,7 @@ impl MeshPlanner {
     fn plan_enrolments(&mut self, planner: &mut Planner, steps: &mut Steps) {
         let facts = self.facts.clone();
         let mut wanted: BTreeMap<u64, Enrolment> = BTreeMap::new();
+        let mut excluded: BTreeMap<ExcludedKey, u32> = BTreeMap::new();
         for enrolment in &facts.enrolments {
             let flag = |is_set: bool, flag: u32| if is_set { flag } else { 0 };
             let mut entry = Enrolment {
@@ -393,9 +399,21 @@ impl MeshPlanner {
                 entry.identity = self.names.number(&principal).unwrap_or(0);
                 entry.workload = planner.name_workload(&standing.instance.workload);
                 entry.flags |= Enrolment::READY;
+                let entries = excluded_entries(enrolment.netns, &standing.instance.exclusions);
+                entry.flags |= flag(!entries.is_empty(), Enrolment::EXCLUDES);
+                excluded.extend(entries);
             }
             wanted.insert(enrolment.netns, entry);
         }
+        let held = std::mem::replace(&mut self.image.excluded, excluded);
+        let now = &self.image.excluded;
+        let new = now
+            .iter()
+            .filter(|(key, value)| held.get(key) != Some(value));
+        let new = new.map(|(key, value)| MapOp::PutExcluded(*key, *value));
+        steps.excluded.extend(new);
+        let gone = held.keys().filter(|key| !now.contains_key(key)).copied();
+        steps.deletes.extend(gone.map(MapOp::DeleteExcluded));
         let held = self.image.enrolled.keys();
         let gone = held.filter(|netns| !wanted.contains_key(netns));
         let gone: Vec<u64> = gone.copied().collect();
@@ -435,6 +453,27 @@ impl MeshPlanner {
             }
         }
     }
+}
+
+/// What a workload excludes of what it opens, as entries of `EXCLUDED`.
+fn excluded_entries(netns: u64, exclusions: &Exclusions) -> BTreeMap<ExcludedKey, u32> {
+    let key = |port, prefix: Prefix| ExcludedKey {
+        prefix_length: ExcludedKey::PLACE_BITS + u32::from(prefix.length),
+        port,
+        reserved: 0,
+        netns,
+        address: prefix.address(),
+    };
+    let ranges: Vec<Prefix> = exclusions.outbound_ranges.iter().map(Prefix::of).collect();
+    let mut entries = BTreeMap::new();
+    // The bits of a range of IPv6 may lie around IPv4, which is not in it.
+    if ranges.iter().any(|range| range.surrounds(Prefix::ALL_V4)) {
+        entries.insert(key(0, Prefix::ALL_V4), 0);
+    }
+    entries.extend(ranges.into_iter().map(|range| (key(0, range), 1)));
+    let ports = exclusions.outbound_ports.iter();
+    entries.extend(ports.map(|port| (key(*port, Prefix::ALL), 1)));
+    entries
 }
 
 fn name_of(instance: &Instance) -> Name {

@@ -1,6 +1,9 @@
 //! What one address of the mesh asks for: mTLS modes, and how it is reached.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use weft_abi::{Backend, MtlsMode as Mode};
 use weft_decision::{
@@ -8,7 +11,7 @@ use weft_decision::{
     mtls::{Server, opens_mtls},
 };
 use weft_model::{
-    Instance, Tunnel,
+    Exclusions, Instance, Tunnel,
     policy::{MtlsMode, Policies},
 };
 
@@ -19,11 +22,13 @@ pub struct Modes {
     pub mode: MtlsMode,
     /// By the port the workload listens on, where it differs.
     pub ports: BTreeMap<u16, MtlsMode>,
+    /// Ports that are no affair of the mesh, whatever the modes say.
+    pub excluded: BTreeSet<u16>,
 }
 
 impl Modes {
     /// What [`mtls()`] says of each port.
-    pub fn of(policies: &Policies, subject: &Subject<'_>) -> Self {
+    pub fn of(policies: &Policies, subject: &Subject<'_>, exclusions: &Exclusions) -> Self {
         // No policy names port 0.
         let decision = mtls(policies, subject, 0);
         let named = decision.considered.iter().flat_map(|it| it.ports.keys());
@@ -32,12 +37,22 @@ impl Modes {
         Self {
             mode: decision.mode,
             ports,
+            excluded: exclusions.inbound_ports.iter().copied().collect(),
         }
     }
 
-    /// The mode of a port.
-    pub fn at(&self, port: u16) -> MtlsMode {
-        self.ports.get(&port).copied().unwrap_or(self.mode)
+    /// Whether clients on other nodes reach a port by mTLS.
+    fn takes_mtls(&self, port: u16) -> bool {
+        let mode = self.ports.get(&port).copied().unwrap_or(self.mode);
+        mode != MtlsMode::Disable && !self.excluded.contains(&port)
+    }
+
+    /// What `PORT_MODES` has of single ports.
+    pub(super) fn entries(&self) -> BTreeMap<u16, u8> {
+        let modes = self.ports.iter();
+        let modes = modes.map(|(port, mode)| (*port, mode_number(*mode)));
+        let excluded = self.excluded.iter().map(|port| (*port, Mode::EXCLUDED));
+        modes.chain(excluded).collect()
     }
 }
 
@@ -62,10 +77,9 @@ pub struct Reach {
 impl Reach {
     /// Flags of `BACKENDS` entries at that address.
     pub(crate) fn flags(&self, port: u16) -> u16 {
-        let takes = |modes: &Modes| modes.at(port) != MtlsMode::Disable;
         match &self.hbone {
             _ if self.is_here => Backend::ENROLLED,
-            Some(modes) if takes(modes) => Backend::HBONE,
+            Some(modes) if modes.takes_mtls(port) => Backend::HBONE,
             _ => 0,
         }
     }
@@ -93,7 +107,9 @@ impl Standing {
         if here.is_none() && instance.tunnel == Tunnel::None && !instance.is_enrolled {
             return None;
         }
-        let modes = with_subject(instance, |subject| Modes::of(policies, subject));
+        let modes = with_subject(instance, |subject| {
+            Modes::of(policies, subject, &instance.exclusions)
+        });
         // On this node but not enrolled, nobody listens for it.
         let is_missing = here.is_none() && node.is_some() && instance.node.as_ref() == node;
         let server = |mode| Server {

@@ -5,7 +5,7 @@ use std::{
     net::IpAddr,
 };
 
-use weft_abi::{Enrolment, Peer, RuleBits, RuleSet, SetIdentityKey};
+use weft_abi::{Enrolment, ExcludedKey, Peer, RuleBits, RuleSet, SetIdentityKey};
 use weft_lower::{MapOp, MeshPlan, MeshPlanner, Registry};
 
 /// The writes in their order, with numbers resolved.
@@ -79,9 +79,19 @@ fn write_op(text: &mut String, op: &MapOp, meshes: &MeshPlanner, registry: &Regi
                     (Enrolment::READY, "ready"),
                     (Enrolment::ENCRYPT_LOCAL, "encrypt local"),
                     (Enrolment::BYPASS_OUTBOUND, "bypass outbound"),
+                    (Enrolment::EXCLUDES, "excludes"),
                 ]
             ),
         ),
+        MapOp::PutExcluded(key, value) => {
+            let length = key.prefix_length - ExcludedKey::PLACE_BITS;
+            let address = std::net::Ipv6Addr::from(key.address.bytes);
+            let (netns, port) = (key.netns, key.port);
+            writeln!(
+                text,
+                "excluded {netns} port {port} {address}/{length}: {value}"
+            )
+        }
         MapOp::PutClientLimit(pool, limit) => writeln!(
             text,
             "limit pool {pool} {}: {} per second, burst {}, {} at once",
@@ -120,7 +130,7 @@ fn write_set(text: &mut String, id: u32, set: &RuleSet, meshes: &MeshPlanner) ->
 }
 
 fn mode(number: u32) -> &'static str {
-    ["disable", "permissive", "strict"][usize::try_from(number).unwrap()]
+    ["disable", "permissive", "strict", "excluded"][usize::try_from(number).unwrap()]
 }
 
 fn flags(flags: u32, names: &[(u32, &str)]) -> String {

@@ -6,8 +6,8 @@ use std::{
 };
 
 use weft_abi::{
-    Address, ClientLimit, Enrolment, Peer, PortModeKey, RuleBits, RuleSet, SetIdentityKey,
-    SetPortKey, SetSourceKey,
+    Address, ClientLimit, Enrolment, ExcludedKey, Peer, PortModeKey, RuleBits, RuleSet,
+    SetIdentityKey, SetPortKey, SetSourceKey,
 };
 use weft_logic::authz::{AuthzTables, Verdict, decide};
 use weft_lower::{MapOp, MeshDump};
@@ -17,6 +17,7 @@ pub(crate) struct Maps {
     pub(crate) enrolled: BTreeMap<u64, Enrolment>,
     pub(crate) peers: BTreeMap<Address, Peer>,
     pub(crate) port_modes: BTreeMap<PortModeKey, u32>,
+    pub(crate) excluded: BTreeMap<ExcludedKey, u32>,
     sets: BTreeMap<u32, RuleSet>,
     identities: BTreeMap<SetIdentityKey, RuleBits>,
     sources: BTreeMap<SetSourceKey, RuleBits>,
@@ -33,6 +34,8 @@ impl Maps {
             MapOp::DeletePeer(key) => assert!(self.peers.remove(key).is_some()),
             MapOp::PutPortMode(key, value) => drop(self.port_modes.insert(*key, *value)),
             MapOp::DeletePortMode(key) => assert!(self.port_modes.remove(key).is_some()),
+            MapOp::PutExcluded(key, value) => drop(self.excluded.insert(*key, *value)),
+            MapOp::DeleteExcluded(key) => assert!(self.excluded.remove(key).is_some()),
             MapOp::PutSet(key, value) => {
                 assert!(
                     self.sets.insert(*key, **value).is_none(),
@@ -76,6 +79,7 @@ impl Maps {
             enrolled: self.enrolled.clone().into_iter().collect(),
             peers: self.peers.clone().into_iter().collect(),
             port_modes: self.port_modes.clone().into_iter().collect(),
+            excluded: self.excluded.clone().into_iter().collect(),
             client_limits: self.limits.clone().into_iter().collect(),
             sets: self.sets.clone().into_iter().collect(),
             set_identities: self.identities.clone().into_iter().collect(),

@@ -16,8 +16,8 @@ pub struct DestinationPolicy {
     pub clients: Visibility,
     /// Subsets, in the order of the rule.
     pub subsets: Vec<Subset>,
-    /// How a destination is chosen by hash, without port-level settings.
-    pub hash: Option<HashPolicy>,
+    /// For each port of the service, in its order: how a destination is chosen by hash.
+    pub hashes: Vec<Option<HashPolicy>>,
 }
 
 /// Part of a service.
@@ -29,8 +29,8 @@ pub struct Subset {
     pub labels: Vec<(Arc<str>, Arc<str>)>,
     /// For each port of the service, in its order: positions in that port's endpoints, ascending.
     pub endpoints: Vec<Vec<u32>>,
-    /// How a destination is chosen by hash, when the subset says so itself.
-    pub hash: Option<HashPolicy>,
+    /// For each port of the service, in its order: how one of the subset is chosen by hash.
+    pub hashes: Vec<Option<HashPolicy>>,
 }
 
 /// What of a request is hashed.

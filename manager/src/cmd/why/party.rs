@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc};
 use weft_api::{Kind, Object, Resource};
 use weft_compiler::{Application, application, pod_workload};
 use weft_model::{
-    Protocol, Service, ServiceName,
+    Exclusions, Instance, Protocol, Service, ServiceName,
     route::{Gateway, GatewayName, Listener, ListenerProtocol},
 };
 
@@ -27,6 +27,8 @@ pub(crate) struct Client {
     pub(crate) address: IpAddr,
     /// The gateway at which traffic arrives.
     pub(crate) gateway: Option<AtGateway>,
+    /// Its node, and what of its traffic is left alone.
+    pub(crate) exclusions: Option<(Option<Arc<str>>, Exclusions)>,
     pub(crate) notes: Vec<String>,
 }
 
@@ -73,6 +75,14 @@ pub(crate) fn labels_of(object: &Object) -> OwnedLabels {
         .collect()
 }
 
+/// Labels of an instance, as policies see them.
+pub(crate) fn labels_of_instance(instance: &Instance) -> OwnedLabels {
+    let labels = instance.labels.iter();
+    labels
+        .map(|(key, value)| (key.to_string(), value.to_string()))
+        .collect()
+}
+
 fn two_parts<'t>(argument: &'static str, given: &'t str) -> Result<(&'t str, &'t str), WhyError> {
     let parts = given.split_once('/');
     let parts = parts.filter(|(a, b)| !a.is_empty() && !b.is_empty() && !b.contains('/'));
@@ -86,6 +96,19 @@ fn two_parts<'t>(argument: &'static str, given: &'t str) -> Result<(&'t str, &'t
 fn workload(world: &World, from: &str, args: &WhyArgs) -> Result<Client, WhyError> {
     let (namespace, name) = two_parts("--from", from)?;
     let pod = pod(world, namespace, name);
+    if pod.is_none()
+        && let Some((address, instance)) = instance(world, namespace, name)
+    {
+        return Ok(Client {
+            principal: Some(instance.identity.principal()),
+            namespace: namespace.to_owned(),
+            labels: labels_of_instance(instance),
+            address: args.source_ip.unwrap_or(*address),
+            gateway: None,
+            exclusions: Some((instance.node.clone(), instance.exclusions.clone())),
+            notes: Vec::new(),
+        });
+    }
     let mut notes = Vec::new();
     let (labels, account, address) = match &pod {
         Some((object, account)) => {
@@ -107,12 +130,14 @@ fn workload(world: &World, from: &str, args: &WhyArgs) -> Result<Client, WhyErro
         }
     };
     let domain = &world.settings.trust_domain;
+    let standing = address.and_then(|address| world.mesh().instances.get(&address));
     Ok(Client {
         principal: Some(format!("{domain}/ns/{namespace}/sa/{account}")),
         namespace: namespace.to_owned(),
         labels,
         address: args.source_ip.or(address).unwrap_or(UNKNOWN),
         gateway: None,
+        exclusions: standing.map(|it| (it.node.clone(), it.exclusions.clone())),
         notes,
     })
 }
@@ -133,6 +158,22 @@ fn pod<'w>(world: &'w World, namespace: &str, name: &str) -> Option<(&'w Arc<Obj
         }
     }
     found
+}
+
+/// The instance of this name that is no pod, else the first of the workload of this name.
+fn instance<'w>(
+    world: &'w World,
+    namespace: &str,
+    name: &str,
+) -> Option<(&'w IpAddr, &'w Instance)> {
+    let instances = world.mesh().instances.iter();
+    let instances = instances.map(|(address, instance)| (address, &**instance));
+    let inside: Vec<_> = instances
+        .filter(|(_, it)| *it.namespace == *namespace)
+        .collect();
+    let named = inside.iter().find(|(_, it)| *it.name == *name);
+    let of_workload = || inside.iter().find(|(_, it)| *it.workload.name == *name);
+    named.or_else(of_workload).copied()
 }
 
 fn at_gateway(world: &World, given: &str, args: &WhyArgs) -> Result<Client, WhyError> {
@@ -171,6 +212,7 @@ fn at_gateway(world: &World, given: &str, args: &WhyArgs) -> Result<Client, WhyE
             principal,
             is_assumed: pod.is_none(),
         }),
+        exclusions: None,
         notes: Vec::new(),
     })
 }

@@ -9,7 +9,7 @@ use weft_decision::{
     TokenRequest, authenticate, authorize, mtls,
 };
 use weft_model::{
-    Protocol, ServiceName,
+    Instance, Protocol, ServiceName,
     policy::{KeySource, MtlsMode},
 };
 
@@ -17,7 +17,7 @@ use super::{
     World,
     answer::{Considered, Outcome, Reference, Response},
     course::{Course, Server},
-    party::{Asked, AtGateway, Client, OwnedLabels, labels_of, pairs},
+    party::{Asked, AtGateway, Client, OwnedLabels, labels_of, labels_of_instance, pairs},
     verdict::{name, write_down},
 };
 
@@ -125,6 +125,8 @@ struct Found {
     kernel_only: bool,
     is_in_mesh: bool,
     services: Vec<ServiceName>,
+    /// Who stands at its address.
+    instance: Option<std::sync::Arc<Instance>>,
 }
 
 impl Found {
@@ -139,10 +141,14 @@ impl Found {
         });
         let selected = || selected_pod(world, server);
         let pod: Option<&Object> = owner.or_else(selected).map(|pod| &**pod);
-        let namespace = match (&pod, &server.service) {
-            (Some(pod), _) => pod.key.namespace.to_string(),
-            (None, Some(service)) => service.namespace.to_string(),
-            (None, None) => String::new(),
+        let instances = &world.mesh().instances;
+        let instance = server.address.and_then(|address| instances.get(&address));
+        let standing = instance.filter(|_| pod.is_none());
+        let namespace = match (&pod, standing, &server.service) {
+            (Some(pod), _, _) => pod.key.namespace.to_string(),
+            (None, Some(instance), _) => instance.namespace.to_string(),
+            (None, None, Some(service)) => service.namespace.to_string(),
+            (None, None, None) => String::new(),
         };
         let is_kubernetes = server.service.as_ref().is_some_and(|service| {
             world
@@ -152,14 +158,18 @@ impl Found {
                 .is_some_and(|s| *s.origin.kind == *"Service")
         });
         Self {
-            labels: pod.map(labels_of).unwrap_or_default(),
+            labels: match standing {
+                Some(instance) => labels_of_instance(instance),
+                None => pod.map(labels_of).unwrap_or_default(),
+            },
             kernel_only: match pod {
                 Some(pod) => is_kernel_only(&world.store, &namespace, &pod.labels),
                 None => is_kernel_only(&world.store, &namespace, &weft_api::Labels::default()),
             },
-            is_in_mesh: pod.is_some() || is_kubernetes,
+            is_in_mesh: pod.is_some() || standing.is_some() || is_kubernetes,
             namespace,
             services: server.service.iter().cloned().collect(),
+            instance: instance.cloned(),
         }
     }
 
@@ -202,6 +212,23 @@ fn at_server(
     }
     let layer = if found.kernel_only { Layer::L4 } else { usual };
     let mut passage = Passage::open(layer);
+    let exclusions = found.instance.as_ref().map(|it| &it.exclusions);
+    let is_tcp = asked.protocol != Protocol::Udp;
+    if is_tcp && exclusions.is_some_and(|it| it.inbound_ports.contains(&server.port)) {
+        passage.notes.push(format!(
+            "port {} is in the server's excludeInboundPorts: it is dialled in plain text and no \
+             policy is asked",
+            server.port
+        ));
+        return passage;
+    }
+    if is_tcp && exclusions.is_some_and(|it| it.bypasses_inbound) {
+        passage.notes.push(
+            "the server bypasses inbound capture: what does not come by HBONE is let in without \
+             asking policy"
+                .into(),
+        );
+    }
     let policies = &world.mesh().policies;
     let labels = pairs(&found.labels);
     let subject = found.subject(&labels);
@@ -258,7 +285,21 @@ fn at_server(
         None => client.principal.as_deref(),
     };
     let opens_mtls = policies.mesh.is_mtls_automatic && decision.mode != MtlsMode::Disable;
-    let principal = own.filter(|_| opens_mtls);
+    let dialled = client.exclusions.as_ref();
+    let dialled = dialled
+        .filter(|(_, it)| it.excludes_outbound(asked.address.or(server.address), asked.port));
+    // Within a node the kernel attests the client, whether captured or not.
+    let node = found.instance.as_ref().and_then(|it| it.node.as_ref());
+    let is_plain = dialled
+        .is_some_and(|(client_node, _)| client_node.is_none() || client_node.as_ref() != node);
+    if is_plain {
+        passage.notes.push(
+            "the client excludes what it dials from capture: it comes in plain text and without \
+             identity"
+                .into(),
+        );
+    }
+    let principal = own.filter(|_| opens_mtls && !is_plain);
     if decision.mode == MtlsMode::Strict && principal.is_none() {
         passage.verdict = "deny";
         passage.layer = name(Layer::L4);

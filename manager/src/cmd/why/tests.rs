@@ -27,7 +27,7 @@ fn world(case: &Path) -> World {
     for (name, text) in &files {
         store.put_file(name, text);
     }
-    World::new(store, files.into_iter().collect())
+    World::new(store, None, files.into_iter().collect())
 }
 
 fn ask(world: &World, line: &str) -> Result<Answer, WhyError> {

@@ -28,6 +28,13 @@ impl Engine {
             line: 0,
             message: format!("cannot read the file: {reason}; what it held before stays in force"),
         }));
+        let local = self.local().filter(|_| !enrolled);
+        problems.extend(
+            local
+                .into_iter()
+                .flat_map(crate::run::unenforced::local_problems),
+        );
+        problems.extend(self.local_problems.iter().cloned());
         problems.extend(self.shortages());
         problems.extend(self.mesh_side.problems().iter().cloned());
         let before: BTreeSet<&Problem> = self.problems.iter().collect();

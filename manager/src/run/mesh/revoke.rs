@@ -84,6 +84,9 @@ impl MeshSide {
         let identity = attested.map_or(0, |one| one.identity);
         let principal = self.planner.names().principal(identity).cloned();
         let mode = self.planner.mode(local.ip(), local.port());
+        if mode == MtlsMode::EXCLUDED {
+            return None;
+        }
         let is_plain = identity == 0 || peer.flags & Peer::ENCRYPT_LOCAL != 0;
         let mut report = if mode == MtlsMode::STRICT && is_plain {
             DenialReport {

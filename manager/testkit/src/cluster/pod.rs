@@ -152,7 +152,8 @@ impl Pod {
         )
     }
 
-    pub(super) fn file(&self) -> String {
+    /// Name of its policy file.
+    pub fn file(&self) -> String {
         format!("pod-{}-{}.yaml", self.namespace, self.name)
     }
 

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use serde_json::json;
 use weft_abi::{
     Address, Attested, Captured, ClientKey, ClientLimit, ClientState, ConnectionKey, EndKey,
-    Enrolment, HitKey, MtlsMode, Origin, Peer, PortModeKey, RuleBits, RuleSet, SetIdentityKey,
-    SetPortKey, SetSourceKey,
+    Enrolment, ExcludedKey, HitKey, MtlsMode, Origin, Peer, PortModeKey, RuleBits, RuleSet,
+    SetIdentityKey, SetPortKey, SetSourceKey,
 };
 
 use super::{Describe, Entry, at, flags};
@@ -17,6 +17,7 @@ impl Describe<'_> {
             (Enrolment::READY, "ready"),
             (Enrolment::ENCRYPT_LOCAL, "encrypt_local"),
             (Enrolment::BYPASS_OUTBOUND, "bypass_outbound"),
+            (Enrolment::EXCLUDES, "excludes"),
         ];
         let value = json!({
             "identity": enrolment.identity,
@@ -57,6 +58,19 @@ impl Describe<'_> {
         Entry {
             key: at(key.address, key.port),
             value: json!({ "mode": mode(value) }),
+        }
+    }
+
+    pub(in crate::cmd::map) fn excluded(&self, key: &ExcludedKey, value: u32) -> Entry {
+        let length = key.prefix_length.saturating_sub(ExcludedKey::PLACE_BITS);
+        let range = range(key.address, length);
+        let port = match key.port {
+            0 => "any".to_owned(),
+            port => port.to_string(),
+        };
+        Entry {
+            key: format!("netns:{},{range},{port}", key.netns),
+            value: json!({ "excluded": value != 0 }),
         }
     }
 
@@ -133,14 +147,8 @@ impl Describe<'_> {
 
     pub(in crate::cmd::map) fn set_source(&self, key: &SetSourceKey, bits: &RuleBits) -> Entry {
         let length = key.prefix_length.saturating_sub(SetSourceKey::SET_BITS);
-        let address = IpAddr::from(key.address);
-        // The prefix of a v4-mapped address includes the 96 bits before the IPv4 one.
-        let length = match address {
-            IpAddr::V4(_) if length >= 96 => length - 96,
-            _ => length,
-        };
         Entry {
-            key: format!("{},{address}/{length}", u32::from_be(key.set)),
+            key: format!("{},{}", u32::from_be(key.set), range(key.address, length)),
             value: json!({ "clauses": clauses(bits) }),
         }
     }
@@ -195,6 +203,16 @@ impl Describe<'_> {
     }
 }
 
+fn range(address: Address, length: u32) -> String {
+    let address = IpAddr::from(address);
+    // The prefix of a v4-mapped address includes the 96 bits before the IPv4 one.
+    let length = match address {
+        IpAddr::V4(_) if length >= 96 => length - 96,
+        _ => length,
+    };
+    format!("{address}/{length}")
+}
+
 fn end(key: &EndKey) -> String {
     format!("{}@netns:{}", at(key.address, key.port), key.netns)
 }
@@ -204,6 +222,7 @@ fn mode(mode: u32) -> String {
         (MtlsMode::DISABLE, "disable"),
         (MtlsMode::PERMISSIVE, "permissive"),
         (MtlsMode::STRICT, "strict"),
+        (MtlsMode::EXCLUDED, "excluded"),
     ];
     known
         .iter()
