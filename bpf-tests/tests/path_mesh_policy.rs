@@ -164,6 +164,42 @@ fn an_identity_is_admitted_and_another_one_refused_and_told_why() {
 }
 
 #[test]
+fn metrics_tell_who_was_proved_and_what_was_encrypted() {
+    let Some(mut scene) = MeshScene::or_skip() else {
+        return;
+    };
+    scene.start();
+    let _servers = (http(&scene.web), http(&scene.near));
+    let client = scene.client.clone();
+    for to in [vip(1), vip(2)] {
+        ask(&client.inside(), to).unwrap();
+        ask(&scene.outsider.inside(), to).unwrap();
+    }
+    let metrics = scene.cluster.mesh(0).scrape().unwrap();
+    let opened = |from: &Pod, to: &Pod, principals: [&str; 2], security| {
+        let labels = [
+            ("source_workload", from.account()),
+            ("destination_workload", to.account()),
+            ("source_principal", principals[0]),
+            ("destination_principal", principals[1]),
+            ("connection_security_policy", security),
+        ];
+        metrics.sum("istio_tcp_connections_opened_total", &labels)
+    };
+    let (web, near) = (scene.web.identity(), scene.near.identity());
+    let own = client.identity();
+    let unproved = ["unknown"; 2];
+    let proved = opened(&client, &scene.web, [&own, &web], "mutual_tls");
+    assert_eq!(proved, Some(1.0));
+    let attested = opened(&client, &scene.near, [&own, &near], "none");
+    assert_eq!(attested, Some(1.0));
+    for server in [&scene.web, &scene.near] {
+        let plain = opened(&scene.outsider, server, unproved, "none");
+        assert_eq!(plain, Some(1.0), "{}", server.account());
+    }
+}
+
+#[test]
 fn a_change_of_policy_cuts_live_connections_within_a_second() {
     let Some(mut scene) = MeshScene::or_skip() else {
         return;

@@ -31,11 +31,18 @@ static ZERO: EdgeValue = EdgeValue {
 /// The edge a socket's connection counts for, made when new; `None` when the map is full.
 #[inline(always)]
 pub(crate) fn edge_of(info: &SocketInfo, now: u64) -> Option<*mut EdgeValue> {
+    let security = if info.flags & SocketInfo::CAPTURED != 0 {
+        EdgeKey::HBONE
+    } else if info.flags & SocketInfo::PROVED != 0 {
+        EdgeKey::ATTESTED
+    } else {
+        0
+    };
     edge_at(
         info.source,
         info.service,
         info.destination,
-        info.protocol,
+        [info.protocol, security],
         now,
     )
 }
@@ -48,7 +55,7 @@ pub(crate) fn edge(
     destination: u32,
     protocol: u8,
 ) -> Option<*mut EdgeValue> {
-    edge_at(source, service, destination, protocol, Kernel.now())
+    edge_at(source, service, destination, [protocol, 0], Kernel.now())
 }
 
 /// As [`edge`]; `now` is an argument because reading the
@@ -58,13 +65,13 @@ fn edge_at(
     source: u32,
     service: u32,
     destination: u32,
-    protocol: u8,
+    [protocol, security]: [u8; 2],
     now: u64,
 ) -> Option<*mut EdgeValue> {
     let mut key = MaybeUninit::<EdgeKey>::uninit();
     let to = key.as_mut_ptr();
-    // SAFETY: every byte of the key is written. The protocol and the zeroes after it as one word:
-    // zeroing three bytes is a call of memset, which libbpf loads as a global function and the
+    // SAFETY: every byte of the key is written. The protocol and what is after it as one word:
+    // zeroing some bytes is a call of memset, which libbpf loads as a global function and the
     // verifier refuses.
     let key = unsafe {
         (*to).source = source;
@@ -72,7 +79,7 @@ fn edge_at(
         (*to).destination = destination;
         write_volatile(
             (&raw mut (*to).protocol).cast::<u32>(),
-            u32::from(protocol).to_le(),
+            u32::from_ne_bytes([protocol, security, 0, 0]),
         );
         &*to
     };

@@ -90,6 +90,9 @@ fn begin(ctx: &SockOpsContext) {
         info.flags |= SocketInfo::COUNTED;
     }
     if let Some(enrolment) = enrolment {
+        if info.flags & SocketInfo::ATTESTED != 0 {
+            info.flags |= SocketInfo::PROVED;
+        }
         if info.service != 0 {
             limits::begin(info, enrolment.identity);
         }

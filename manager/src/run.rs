@@ -362,11 +362,18 @@ fn connect(shared: &Arc<Shared>, slot: evidence::Metrics, adopted: bool) -> Arc<
         version: env!("CARGO_PKG_VERSION").to_owned(),
         commit: option_env!("WEFT_COMMIT").unwrap_or("unknown").to_owned(),
         cluster: None,
+        trust_domain: trust_domain(shared),
     };
     let metrics = slot.connect(shared, &build);
     metrics.manager().started(adopted);
     shared.engine().set_metrics(Arc::clone(&metrics));
     metrics
+}
+
+fn trust_domain(shared: &Shared) -> String {
+    let engine = shared.engine();
+    let settings = weft_compiler::Settings::default().with_mesh_config(engine.store());
+    settings.trust_domain.to_string()
 }
 
 fn greet(shared: &Shared) {

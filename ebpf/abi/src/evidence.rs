@@ -15,10 +15,19 @@ pub struct EdgeKey {
     pub destination: u32,
     /// See [`crate::Protocol`].
     pub protocol: u8,
+    /// What proves who talks: 0 is nothing, see [`Self::ATTESTED`] and [`Self::HBONE`].
+    pub security: u8,
     /// Zero.
-    pub reserved: [u8; 3],
+    pub reserved: [u8; 2],
 }
-layout!(EdgeKey, 16, [u32, u32, u32, u8, [u8; 3]]);
+layout!(EdgeKey, 16, [u32, u32, u32, u8, u8, [u8; 2]]);
+
+impl EdgeKey {
+    /// `security`: the kernel knows both workloads, which are enrolled on this node.
+    pub const ATTESTED: u8 = 1;
+    /// `security`: certificates, in the proxies' mutual TLS.
+    pub const HBONE: u8 = 2;
+}
 
 /// Value of `EDGES`: totals since the entry was made. `sent` and `received` are the client's view
 /// of TCP payload bytes.

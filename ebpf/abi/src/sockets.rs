@@ -69,6 +69,9 @@ impl SocketInfo {
     pub const LIMITED: u8 = 32;
     /// `flags`: a socket of the proxy itself, set by it: never captured.
     pub const PROXY: u8 = 64;
+    /// `flags`: client and server are enrolled on this node, and the client was written down for the
+    /// server.
+    pub const PROVED: u8 = 128;
 }
 
 /// One destination of an unconnected UDP socket.

@@ -66,7 +66,8 @@ fn edge(source: u32, service: u32, opened: u64) -> (EdgeKey, EdgeValue) {
         service,
         destination: 2,
         protocol,
-        reserved: [0; 3],
+        security: 0,
+        reserved: [0; 2],
     };
     (
         key,

@@ -11,7 +11,7 @@ use prometheus_client::{
     encoding::{DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, MetricEncoder},
     metrics::MetricType,
 };
-use weft_abi::{Counter, EdgeValue, HISTOGRAM_BUCKETS, Protocol};
+use weft_abi::{Counter, EdgeKey, EdgeValue, HISTOGRAM_BUCKETS, Protocol};
 
 use crate::{
     KernelSnapshot, Kind, MetricFamily, Process, Snapshot,
@@ -43,6 +43,7 @@ pub(crate) struct KernelCollector {
     pub(crate) totals: Arc<Mutex<Totals>>,
     pub(crate) rules: Arc<Mutex<RuleTotals>>,
     pub(crate) cluster: String,
+    pub(crate) trust_domain: String,
 }
 
 impl fmt::Debug for KernelCollector {
@@ -57,7 +58,7 @@ impl Collector for KernelCollector {
         let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
         totals.observe(&snapshot);
         let mut page = Page { encoder };
-        page.tcp(&totals.ledger, &self.cluster)?;
+        page.tcp(&totals.ledger, self)?;
         page.edges(&totals.ledger)?;
         page.services(&totals.activity)?;
         let rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
@@ -79,21 +80,21 @@ struct Page<'a> {
 
 impl Page<'_> {
     /// Istio's families: one series per pair of workloads and service.
-    fn tcp(&mut self, ledger: &Ledger, cluster: &str) -> fmt::Result {
+    fn tcp(&mut self, ledger: &Ledger, place: &KernelCollector) -> fmt::Result {
         // The value of response_flags for a connect that failed is what Istio's node proxy uses.
-        self.istio(&family::TCP_OPENED, ledger, cluster, "-", |totals| {
+        self.istio(&family::TCP_OPENED, ledger, place, "-", |totals| {
             totals.opened
         })?;
-        self.istio(&family::TCP_CLOSED, ledger, cluster, "-", |totals| {
+        self.istio(&family::TCP_CLOSED, ledger, place, "-", |totals| {
             totals.closed
         })?;
-        self.istio(&family::TCP_FAILED, ledger, cluster, "CONNECT", |totals| {
+        self.istio(&family::TCP_FAILED, ledger, place, "CONNECT", |totals| {
             totals.failed
         })?;
-        self.istio(&family::TCP_SENT, ledger, cluster, "-", |totals| {
+        self.istio(&family::TCP_SENT, ledger, place, "-", |totals| {
             totals.received
         })?;
-        self.istio(&family::TCP_RECEIVED, ledger, cluster, "-", |totals| {
+        self.istio(&family::TCP_RECEIVED, ledger, place, "-", |totals| {
             totals.sent
         })
     }
@@ -102,14 +103,19 @@ impl Page<'_> {
         &mut self,
         family: &MetricFamily,
         ledger: &Ledger,
-        cluster: &str,
+        place: &KernelCollector,
         flags: &str,
         value: impl Fn(&EdgeValue) -> u64,
     ) -> fmt::Result {
-        let samples = ledger
+        let series: Vec<_> = ledger
             .series()
             .filter(|(key, _)| key.protocol == Protocol::TCP)
-            .map(|(key, totals)| (tcp_labels(key, cluster, flags), value(totals)));
+            .map(|(key, totals)| (key, principals(key, &place.trust_domain), value(totals)))
+            .collect();
+        let samples = series.iter().map(|(key, principals, value)| {
+            let principals = principals.each_ref().map(String::as_str);
+            (tcp_labels(key, principals, &place.cluster, flags), *value)
+        });
         self.counter(family, samples)
     }
 
@@ -313,9 +319,26 @@ fn with_last<'a>(service: &'a Party<ServiceLabels>, last: &'a str) -> Labels<'a,
     [hostname, name, namespace, last]
 }
 
-/// Values of [`TCP_LABELS`]. A principal is what a certificate proved; nothing is proved here, so
-/// it stays unknown even where the service account is configured.
-fn tcp_labels<'a>(key: &'a SeriesKey, cluster: &'a str, flags: &'a str) -> Labels<'a, 23> {
+/// Identities of client and server. Where neither a certificate nor the kernel proves them they are
+/// unknown, even when the service accounts are configured.
+fn principals(key: &SeriesKey, trust_domain: &str) -> [String; 2] {
+    [&key.source, &key.destination].map(|party| match party {
+        Party::Known(workload) if key.security != 0 => format!(
+            "spiffe://{trust_domain}/ns/{}/sa/{}",
+            workload.namespace, workload.service_account
+        ),
+        Party::Other => "other".to_owned(),
+        _ => "unknown".to_owned(),
+    })
+}
+
+/// Values of [`TCP_LABELS`].
+fn tcp_labels<'a>(
+    key: &'a SeriesKey,
+    [source_principal, destination_principal]: [&'a str; 2],
+    cluster: &'a str,
+    flags: &'a str,
+) -> Labels<'a, 23> {
     const { assert!(TCP_LABELS.len() == 23) };
     let [
         source,
@@ -330,7 +353,7 @@ fn tcp_labels<'a>(key: &'a SeriesKey, cluster: &'a str, flags: &'a str) -> Label
         "source",
         source,
         source_namespace,
-        "unknown",
+        source_principal,
         from.label(|workload| workload.app.as_deref()),
         from.label(|workload| workload.version.as_deref()),
         from.label(|_| Some(cluster)),
@@ -338,7 +361,7 @@ fn tcp_labels<'a>(key: &'a SeriesKey, cluster: &'a str, flags: &'a str) -> Label
         from.label(|workload| Some(&workload.canonical_revision)),
         destination,
         destination_namespace,
-        "unknown",
+        destination_principal,
         to.label(|workload| workload.app.as_deref()),
         to.label(|workload| workload.version.as_deref()),
         to.label(|_| Some(cluster)),
@@ -349,6 +372,10 @@ fn tcp_labels<'a>(key: &'a SeriesKey, cluster: &'a str, flags: &'a str) -> Label
         namespace,
         "tcp",
         flags,
-        "none",
+        match key.security {
+            EdgeKey::HBONE => "mutual_tls",
+            // What the kernel attests on one node is not encrypted.
+            _ => "none",
+        },
     ]
 }

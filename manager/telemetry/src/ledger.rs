@@ -97,6 +97,8 @@ pub struct SeriesKey {
     pub service: Party<ServiceLabels>,
     /// See [`weft_abi::Protocol`].
     pub protocol: u8,
+    /// As in [`EdgeKey`].
+    pub security: u8,
 }
 
 impl SeriesKey {
@@ -106,6 +108,7 @@ impl SeriesKey {
             destination: Party::of(names.workload(edge.destination)),
             service: Party::of(names.pool(edge.service).map(|pool| (&*pool).into())),
             protocol: edge.protocol,
+            security: edge.security,
         }
     }
 
@@ -115,6 +118,7 @@ impl SeriesKey {
             destination: Party::Other,
             service: Party::Other,
             protocol,
+            security: 0,
         }
     }
 

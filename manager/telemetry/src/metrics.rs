@@ -26,6 +26,8 @@ pub struct Build {
     pub commit: String,
     /// Name of the cluster (`source_cluster`, `destination_cluster`), when there is one.
     pub cluster: Option<String>,
+    /// Trust domain of the mesh, for principals.
+    pub trust_domain: String,
 }
 
 /// All metrics. Share it in an [`Arc`].
@@ -65,6 +67,7 @@ impl Metrics {
                 .cluster
                 .clone()
                 .unwrap_or_else(|| "unknown".to_owned()),
+            trust_domain: build.trust_domain.clone(),
         }));
         let manager = ManagerMetrics::register(&mut registry, build);
         Self {

@@ -44,7 +44,8 @@ fn edge(source: u32, destination: u32, protocol: u8) -> EdgeKey {
         service: 2,
         destination,
         protocol,
-        reserved: [0; 3],
+        security: 0,
+        reserved: [0; 2],
     }
 }
 
@@ -137,6 +138,7 @@ fn metrics_of(snapshot: impl Fn() -> Snapshot + Send + Sync + 'static) -> Metric
         version: "0.1.0".into(),
         commit: "abc".into(),
         cluster: Some("east".into()),
+        trust_domain: "cluster.local".to_owned(),
     };
     let metrics = Metrics::new(&build, Limits::default(), snapshot);
     let manager = metrics.manager();

@@ -276,8 +276,13 @@ impl Describe<'_> {
             ..
         } = key;
         let protocol = protocol(key.protocol);
+        let security = match key.security {
+            EdgeKey::ATTESTED => ",attested",
+            EdgeKey::HBONE => ",hbone",
+            _ => "",
+        };
         Entry {
-            key: format!("{source},{service},{destination},{protocol}"),
+            key: format!("{source},{service},{destination},{protocol}{security}"),
             value,
         }
     }

@@ -49,7 +49,8 @@ impl Key {
             }
             maps::EDGES => (
                 edge(key).map(Self::Edge),
-                "SOURCE,SERVICE,DESTINATION as ids, with ,udp after them for UDP",
+                "SOURCE,SERVICE,DESTINATION as ids, with ,udp after them for UDP, or ,tcp,hbone or \
+                 ,tcp,attested where the connection is proved so",
             ),
             maps::COUNTERS => (
                 counter(key).map(Self::Counter),
@@ -122,12 +123,19 @@ fn edge(text: &str) -> Option<EdgeKey> {
         Some("udp") => Protocol::UDP,
         Some(_) => return None,
     };
+    let security = match parts.next() {
+        None => 0,
+        Some("attested") => EdgeKey::ATTESTED,
+        Some("hbone") => EdgeKey::HBONE,
+        Some(_) => return None,
+    };
     let key = EdgeKey {
         source,
         service,
         destination,
         protocol,
-        reserved: [0; 3],
+        security,
+        reserved: [0; 2],
     };
     parts.next().is_none().then_some(key)
 }
@@ -204,7 +212,8 @@ mod tests {
             service: 2,
             destination: 3,
             protocol: 17,
-            reserved: [0; 3],
+            security: 0,
+            reserved: [0; 2],
         };
         assert_eq!(
             Key::parse(maps::EDGES, "1,2,3,udp").expect("a key"),

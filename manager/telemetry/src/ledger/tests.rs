@@ -43,7 +43,8 @@ fn edge(source: u32, service: u32, destination: u32) -> EdgeKey {
         service,
         destination,
         protocol: Protocol::TCP,
-        reserved: [0; 3],
+        security: 0,
+        reserved: [0; 2],
     }
 }
 

@@ -117,7 +117,8 @@ fn an_edge_names_both_ends_and_its_key_can_be_asked_for() {
         service: 2,
         destination: 1,
         protocol: 6,
-        reserved: [0; 3],
+        security: 0,
+        reserved: [0; 2],
     };
     with(|describe| {
         let entry = describe.edge(
