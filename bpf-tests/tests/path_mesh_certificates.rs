@@ -1,6 +1,10 @@
 //! Certificates of a mesh of two nodes: rotated under load, missing, expired, of others.
 
-#![expect(clippy::unwrap_used, reason = "a test's set-up may panic")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_types,
+    reason = "a test's set-up may panic, and effects come in time"
+)]
 
 use std::{
     io::Read,

@@ -1,5 +1,7 @@
 //! A ReferenceGrant that comes and goes decides anew for routes that were there before it.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use weft_api::{FileOutcome, Store};
 use weft_compiler::{Compiler, Settings};
 use weft_decision::{Client, HttpAnswer, Request, Router};

@@ -11,7 +11,9 @@ use std::{
     sync::Arc,
 };
 
-use weft_api::{DestinationRule, Labels, ObjectKey, Policy, Resource, Subset as Written, traffic::HashKey};
+use weft_api::{
+    DestinationRule, Labels, ObjectKey, Policy, Resource, Subset as Written, traffic::HashKey,
+};
 use weft_model::{
     Service,
     route::{DestinationPolicy, HashPolicy, Subset, Visibility},
