@@ -1,10 +1,11 @@
 //! `weft why`: what happens to a request or connection, and because of what.
 //!
-//! Reading order: [`party`] (who asks, and whom), [`course`] (where it goes), [`considered`] (which
+//! Reading order: [`party`] (who asks), [`asked`] (whom, and how), [`course`] (where it goes), [`considered`] (which
 //! routes were asked), [`refused`] (which were never taken), [`passage`] (whether it may), [`mod@answer`] (the JSON), [`reference`](mod@reference)
 //! (its documentation), [`text`] (the same for people).
 
 mod answer;
+mod asked;
 mod considered;
 mod course;
 mod description;
@@ -30,7 +31,8 @@ use crate::args::{
     offline::{Files, WhyArgs},
 };
 use answer::Answer;
-use party::{Asked, Client};
+use asked::Asked;
+use party::Client;
 
 /// All that is known offline.
 pub(crate) struct World {

@@ -16,9 +16,10 @@ use weft_model::{
 use super::{
     World,
     answer::{self, Considered, Reference, Route, percentage},
+    asked::{Asked, AskedRequest},
     considered,
     description::{self, describe, endpoints},
-    party::{Asked, AskedRequest, Client},
+    party::Client,
 };
 
 /// Where it goes.

@@ -16,8 +16,9 @@ use weft_model::{
 use super::{
     World,
     answer::{Considered, Outcome, Reference, Response},
+    asked::Asked,
     course::{Course, Server},
-    party::{Asked, AtGateway, Client, OwnedLabels, labels_of, labels_of_instance, pairs},
+    party::{AtGateway, Client, OwnedLabels, labels_of, labels_of_instance, pairs},
     verdict::{name, write_down},
 };
 

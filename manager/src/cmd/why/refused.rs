@@ -10,7 +10,8 @@ use weft_model::{
 use super::{
     World,
     answer::{Considered, Outcome, Reference},
-    party::{Asked, Client},
+    asked::Asked,
+    party::Client,
 };
 
 const ROUTES: [Kind; 5] = [
