@@ -8,11 +8,12 @@ use std::{
     time::Duration,
 };
 
-use weft_abi::{Counter, EdgeKey, EdgeValue, Protocol, ServiceState};
+use weft_abi::{Counter, EdgeKey, EdgeValue, HitKey, Protocol, ServiceState};
 use weft_model::Workload;
 use weft_telemetry::{
-    BackendCounts, Build, Cause, Format, KernelSnapshot, Kind, Limits, MapFill, Metrics, NameTable,
-    PoolLabels, Process, ProgramStats, Snapshot, family,
+    BackendCounts, Build, Cause, Format, Hop, KernelSnapshot, Kind, Limits, MapFill, Metrics,
+    NameTable, PolicyName, PoolLabels, Process, ProgramStats, RuleHits, RuleName, RuleSnapshot,
+    Snapshot, family,
 };
 
 fn workload(name: &str, version: &str) -> Arc<Workload> {
@@ -151,6 +152,22 @@ fn metrics_of(snapshot: impl Fn() -> Snapshot + Send + Sync + 'static) -> Metric
     manager.sockets_destroyed(weft_model::Protocol::Udp, 2);
     manager.event(Cause::ConnectFailed { errno: 111 });
     metrics.ejected(&pool("web"));
+    let policy: PolicyName = ("shop".into(), "admit".into());
+    let hits = RuleHits {
+        key: HitKey { set: 1, clause: 0 },
+        hop: Hop::Kernel,
+        name: RuleName {
+            rule: Some((policy.clone(), 0)),
+            action: "allow",
+        },
+        hits: 7,
+    };
+    let rules = RuleSnapshot {
+        hits: vec![hits],
+        sets: [1].into(),
+        policies: [policy].into(),
+    };
+    metrics.observe_rules(|| Some(rules));
     metrics
 }
 
