@@ -10,7 +10,7 @@ use aya_ebpf::{
 use weft_abi::{
     Address, Affinity, AffinityKey, Attested, Backend, BackendState, Captured, ClientKey,
     ClientLimit, ClientState, ConnectionKey, Counter, EdgeKey, EdgeValue, EndKey, Enrolment, Event,
-    FlowKey, FlowValue, HitKey, Origin, Peer, PolicyEvent, PortModeKey, RuleBits, RuleSet, Service,
+    FlowKey, FlowValue, HitKey, Origin, Peer, PortModeKey, RuleBits, RuleSet, Service,
     ServiceKey, ServiceState, SetIdentityKey, SetPortKey, Slot, SocketInfo, UdpFlows,
 };
 
@@ -175,10 +175,10 @@ pub(crate) fn emit(event: Event) {
     }
 }
 
-/// As [`emit`], of what policy refused or wants written down.
+/// As [`emit`], of what policy refused or wants written down, or of a connection that has ended.
 #[inline(always)]
-pub(crate) fn tell(event: PolicyEvent) {
-    if let Some(mut entry) = EVENTS.reserve_untyped::<PolicyEvent>(0) {
+pub(crate) fn tell<T: 'static>(event: T) {
+    if let Some(mut entry) = EVENTS.reserve_untyped::<T>(0) {
         entry.write(event);
         entry.submit(0);
     } else {

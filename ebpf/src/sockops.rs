@@ -14,7 +14,7 @@ use aya_ebpf::{
     macros::sock_ops,
     programs::SockOpsContext,
 };
-use weft_abi::{Address, ConnectionKey, Enrolment, Event, EventKind, Protocol, SocketInfo};
+use weft_abi::{Address, ConnectionEvent, ConnectionKey, Enrolment, Event, EventKind, Protocol, SocketInfo};
 use weft_logic::{
     outcome::{self, Outcome, state},
     pick::Tables,
@@ -25,7 +25,7 @@ use crate::{
     balance::Kernel,
     capture::{self, workload},
     edges, limits,
-    maps::{BACKEND_STATE, SOCKETS, count_connection, emit},
+    maps::{BACKEND_STATE, SOCKETS, count_connection, emit, tell},
     trace::trace,
 };
 
@@ -93,6 +93,9 @@ fn begin(ctx: &SockOpsContext) {
         if info.flags & SocketInfo::ATTESTED != 0 {
             info.flags |= SocketInfo::PROVED;
         }
+        let logged = enrolment.flags & Enrolment::LOGGED != 0
+            && info.flags & SocketInfo::CAPTURED == 0;
+        info.logged = u16::from(logged);
         if info.service != 0 {
             limits::begin(info, enrolment.identity);
         }
@@ -250,6 +253,9 @@ fn ended(ctx: &SockOpsContext) {
             edges::sample_rtt(edge, srtt);
         }
     }
+    if info.logged != 0 && result != Outcome::Abandoned {
+        log(ctx, info, result, acked, received);
+    }
     judge(info, result, received);
     // The socket may connect again. Volatile, or LLVM makes it a call of memset, which libbpf
     // loads as a global function and the verifier refuses.
@@ -262,6 +268,34 @@ fn ended(ctx: &SockOpsContext) {
         write_volatile(&raw mut info.retransmits, 0);
         write_volatile(&raw mut info.flags, info.flags & KEPT);
     }
+}
+
+/// Tells of a connection that has ended, for the access log.
+#[inline(always)]
+fn log(ctx: &SockOpsContext, info: &SocketInfo, result: Outcome, sent: u64, received: u64) {
+    const ECONNRESET: i32 = 104;
+    let now = Kernel.now();
+    let at = connection(ctx, &local(ctx));
+    tell(ConnectionEvent {
+        time: now,
+        netns: info.netns,
+        kind: EventKind::ENDED,
+        error: match result {
+            Outcome::Failed(errno) => errno,
+            Outcome::Reset => ECONNRESET,
+            Outcome::Closed | Outcome::Abandoned => 0,
+        },
+        identity: capture::enrolment(info.netns).map_or(0, |it| it.identity),
+        service: info.service,
+        sent,
+        received,
+        duration: now.saturating_sub(info.began),
+        source: at.source,
+        destination: at.destination,
+        source_port: at.source_port,
+        destination_port: at.destination_port,
+        proved: u32::from(info.flags & SocketInfo::PROVED != 0),
+    });
 }
 
 /// What the end says of the backend: a failed connect, or a reset before any answer, is held

@@ -310,7 +310,7 @@ async fn carry(shared: &Arc<Shared>, metrics: &Metrics) -> anyhow::Result<ca::Id
     let mut engine = shared.engine();
     engine
         .mesh_side
-        .carry(identity.certificates.clone(), Arc::new(log))?;
+        .carry(identity.certificates.clone(), log)?;
     engine.enrol();
     Ok(identity)
 }

@@ -1,5 +1,7 @@
 //! Counters and events.
 
+use crate::Address;
+
 /// Buckets of each histogram: bucket `i` counts values up to `32 us << i`, the last one all above.
 pub const HISTOGRAM_BUCKETS: usize = 16;
 
@@ -102,6 +104,48 @@ pub struct Event {
 }
 layout!(Event, 40, [u64, u64, u32, i32, u32, u32, u32, u32]);
 
+/// `Event` by `kind`, which stands at the same place: a connection that the kernel carried itself has
+/// ended. Numbers of bytes are the client's view of the payload.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C)]
+pub struct ConnectionEvent {
+    /// When (`CLOCK_MONOTONIC`, ns).
+    pub time: u64,
+    /// Namespace cookie of the client's socket.
+    pub netns: u64,
+    /// [`EventKind::ENDED`].
+    pub kind: u32,
+    /// Errno of a connect that failed (positive), `ECONNRESET` after a reset, else 0.
+    pub error: i32,
+    /// Identity number of the client.
+    pub identity: u32,
+    /// Pool id, 0 without a service.
+    pub service: u32,
+    /// Payload bytes the server acknowledged.
+    pub sent: u64,
+    /// Payload bytes from the server.
+    pub received: u64,
+    /// From the connect to the end, ns.
+    pub duration: u64,
+    /// Client.
+    pub source: Address,
+    /// Server.
+    pub destination: Address,
+    /// Client's port, host order.
+    pub source_port: u16,
+    /// Server's port, host order.
+    pub destination_port: u16,
+    /// 1 when the client was written down for the server, which knows it by identity.
+    pub proved: u32,
+}
+layout!(
+    ConnectionEvent,
+    96,
+    [
+        u64, u64, u32, i32, u32, u32, u64, u64, u64, Address, Address, u16, u16, u32
+    ]
+);
+
 /// Kinds of [`Event`].
 #[allow(
     non_snake_case,
@@ -128,6 +172,8 @@ pub mod EventKind {
     pub const NOT_READY: u32 = 9;
     /// Refused: the client's identity opens too many connections to the service.
     pub const CLIENT_LIMIT: u32 = 10;
+    /// A connection of an enrolled workload has ended. The event is a `ConnectionEvent`.
+    pub const ENDED: u32 = 11;
 }
 
 /// Indices of `COUNTERS` (per CPU).

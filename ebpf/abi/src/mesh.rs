@@ -33,6 +33,8 @@ impl Enrolment {
     pub const BYPASS_OUTBOUND: u32 = 4;
     /// `flags`: `EXCLUDED` has entries for it: what it opens to them is not captured.
     pub const EXCLUDES: u32 = 8;
+    /// `flags`: a `ConnectionEvent` tells of each connection it opened, when that ends.
+    pub const LOGGED: u32 = 16;
 }
 
 /// Value of `PEERS`, by address: a workload of the mesh, on any node.

@@ -42,15 +42,17 @@ pub struct SocketInfo {
     pub protocol: u8,
     /// See [`Self::REWRITTEN`] and its siblings.
     pub flags: u8,
+    /// 1 when the connection's end is to be told of (`ConnectionEvent`), else 0.
+    pub logged: u16,
     /// Zero.
-    pub reserved: [u16; 3],
+    pub reserved: [u16; 2],
 }
 layout!(
     SocketInfo,
     112,
     [
         Address, Address, u64, u64, u64, u64, u64, u32, u32, u32, u32, u32, u32, u32, u16, u16, u8,
-        u8, [u16; 3]
+        u8, u16, [u16; 2]
     ]
 );
 

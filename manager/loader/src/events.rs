@@ -6,7 +6,7 @@ use std::{
 };
 
 use aya::maps::{Map, MapData, MapError, RingBuf};
-use weft_abi::{Event, PolicyEvent, names::maps};
+use weft_abi::{ConnectionEvent, Event, PolicyEvent, names::maps};
 
 use crate::{Error, pins::BpfDir};
 
@@ -17,6 +17,8 @@ pub enum Told {
     Kernel(Event),
     /// Of a connection and policy.
     Policy(PolicyEvent),
+    /// Of a connection that has ended.
+    Ended(ConnectionEvent),
 }
 
 /// The `EVENTS` ring buffer. Readable when there are events; drain it with [`Events::next`] before
@@ -45,7 +47,7 @@ impl Events {
     pub fn next(&mut self) -> Option<Told> {
         loop {
             let item = self.ring.next()?;
-            // The two differ in size. A record of another one is not ours to read; there is none
+            // They differ in size. A record of another one is not ours to read; there is none
             // in this ABI version.
             if item.len() == size_of::<Event>() {
                 // SAFETY: the record has the size of `Event`, any bytes make one, and the read
@@ -57,6 +59,11 @@ impl Events {
                 // SAFETY: as above.
                 let event = unsafe { item.as_ptr().cast::<PolicyEvent>().read_unaligned() };
                 return Some(Told::Policy(event));
+            }
+            if item.len() == size_of::<ConnectionEvent>() {
+                // SAFETY: as above.
+                let event = unsafe { item.as_ptr().cast::<ConnectionEvent>().read_unaligned() };
+                return Some(Told::Ended(event));
             }
         }
     }

@@ -37,6 +37,8 @@ pub struct MeshFacts {
     pub enrolments: Vec<NodeEnrolment>,
     /// Whether connections between workloads of this node are encrypted as well.
     pub encrypts_local: bool,
+    /// Whether ends of connections are to be told of.
+    pub logs: bool,
 }
 
 /// A network namespace of this node, and the workload in it.

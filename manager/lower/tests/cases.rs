@@ -63,6 +63,7 @@ fn image(mesh: &Mesh) -> String {
         node: node.name.clone(),
         enrolments: enrolments.collect(),
         encrypts_local: false,
+        logs: false,
     };
     meshes.prepare(mesh, None, &mesh_facts, &mut planner);
     let plan = planner.plan_full(mesh, &node, NOW);

@@ -133,6 +133,7 @@ fn world() -> impl Strategy<Value = World> {
                 node: Some("n1".into()),
                 enrolments: enrolments.collect(),
                 encrypts_local: false,
+                logs: false,
             },
         }
     })

@@ -115,6 +115,11 @@ impl Engine {
         match told {
             Told::Kernel(event) => self.weigh(event),
             Told::Policy(event) => self.note(event),
+            Told::Ended(event) => {
+                let pool = self.planner.registry().pool(event.service);
+                let host = pool.map(|name| Arc::clone(&name.key.service.hostname));
+                self.mesh_side.ended(event, host);
+            }
         }
     }
 

@@ -35,7 +35,7 @@ use weft_lower::{
 use weft_model::{Change, Instance, Mesh, Problem};
 use weft_proxy::{Proxy, Workload};
 
-use self::{view::View, wallet::Wallet};
+use self::{access::AccessLog, view::View, wallet::Wallet};
 use super::{
     ca::certificates::Certificates,
     enrolment::{Enrolled, Enrolments},
@@ -79,6 +79,7 @@ pub(crate) struct MeshSide {
     /// Peers here, as last planned: when they change, live connections are judged again.
     peers: BTreeMap<IpAddr, Peer>,
     judge: bool,
+    log: Option<Arc<AccessLog>>,
 }
 
 impl MeshSide {
@@ -109,6 +110,7 @@ impl MeshSide {
             problems: Vec::new(),
             peers: BTreeMap::new(),
             judge: false,
+            log: None,
         }
     }
 
@@ -116,8 +118,11 @@ impl MeshSide {
     pub(crate) fn carry(
         &mut self,
         certificates: Certificates,
-        observer: Arc<dyn weft_proxy::Observer>,
+        log: AccessLog,
     ) -> anyhow::Result<()> {
+        let log = Arc::new(log);
+        let observer: Arc<dyn weft_proxy::Observer> = Arc::clone(&log) as _;
+        self.log = Some(log);
         let bridge = bridge::Bridge::new(Arc::clone(&self.plane), Arc::clone(&self.view));
         let bridge = Arc::new(bridge);
         let kernel: Arc<dyn weft_proxy::Kernel> = Arc::clone(&bridge) as _;
@@ -249,6 +254,7 @@ impl MeshSide {
                 })
                 .collect(),
             encrypts_local: self.encrypts_local,
+            logs: self.log.as_ref().is_some_and(|log| log.is_kept()),
         }
     }
 

@@ -389,7 +389,8 @@ impl MeshPlanner {
             let mut entry = Enrolment {
                 proxy_port: enrolment.proxy_port,
                 flags: flag(enrolment.bypasses_outbound, Enrolment::BYPASS_OUTBOUND)
-                    | flag(facts.encrypts_local, Enrolment::ENCRYPT_LOCAL),
+                    | flag(facts.encrypts_local, Enrolment::ENCRYPT_LOCAL)
+                    | flag(facts.logs, Enrolment::LOGGED),
                 ..Enrolment::default()
             };
             let mut addresses = self.addresses(enrolment);

@@ -1,5 +1,5 @@
-//! The access log: what the proxy tells, written by a thread of its own so that no connection waits
-//! for a disk.
+//! The access log: what the proxy tells, and the kernel of connections it carried itself, written by
+//! a thread of its own so that no connection waits for a disk.
 
 use std::{
     fs::OpenOptions,
@@ -11,10 +11,11 @@ use std::{
         atomic::{AtomicU64, Ordering},
         mpsc::{SyncSender, TrySendError, sync_channel},
     },
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::Context as _;
+use weft_abi::ConnectionEvent;
 use weft_admin::DenialReport;
 use weft_identity::SpiffeId;
 use weft_proxy::{Connection, Flag, Observer, Record};
@@ -50,6 +51,11 @@ impl AccessLog {
         })
     }
 
+    /// Whether there is a log.
+    pub(super) fn is_kept(&self) -> bool {
+        self.lines.is_some()
+    }
+
     fn end(&self, addr: SocketAddr, identity: Option<&SpiffeId>) -> AccessEnd {
         let instance = self.view.instance(addr.ip());
         AccessEnd {
@@ -57,6 +63,52 @@ impl AccessLog {
             workload: instance.as_ref().map(|one| Arc::clone(&one.name)),
             namespace: instance.as_ref().map(|one| Arc::clone(&one.namespace)),
             identity: identity.map(|identity| identity.to_string().into()),
+        }
+    }
+
+    /// Writes down a connection that the kernel carried itself. `principal` is the client's, when the
+    /// server knew it by identity.
+    pub(super) fn kernel(
+        &self,
+        event: &ConnectionEvent,
+        principal: Option<&str>,
+        service: Option<Arc<str>>,
+    ) {
+        let at = |address: weft_abi::Address, port| SocketAddr::new(address.into(), port);
+        let destination = at(event.destination, event.destination_port);
+        let error = (event.error != 0).then(|| io::Error::from_raw_os_error(event.error));
+        let mut src = self.end(at(event.source, event.source_port), None);
+        src.identity = principal.map(|principal| format!("spiffe://{principal}").into());
+        let mut dst = self.end(destination, None);
+        if principal.is_some() {
+            let instance = self.view.instance(destination.ip());
+            dst.identity = instance.map(|it| format!("spiffe://{}", it.identity.principal()).into());
+        }
+        self.write(AccessLine {
+            time: now(),
+            src,
+            dst,
+            hbone_addr: None,
+            service,
+            direction: Direction::Outbound,
+            bytes_sent: event.sent,
+            bytes_recv: event.received,
+            duration: Duration::from_nanos(event.duration),
+            policy: None,
+            response_flags: if error.is_some() { "CONNECT" } else { "-" },
+            error: error.map(|error| error.to_string().into()),
+        });
+    }
+
+    fn write(&self, line: AccessLine) {
+        let Some(lines) = &self.lines else {
+            return;
+        };
+        if let Err(TrySendError::Full(_)) = lines.try_send(line) {
+            let dropped = self.dropped.fetch_add(1, Ordering::Relaxed) + 1;
+            if dropped.is_power_of_two() {
+                tracing::warn!("the access log cannot keep up: {dropped} lines dropped so far");
+            }
         }
     }
 
@@ -90,9 +142,7 @@ impl AccessLog {
             weft_proxy::Direction::Inbound => (Direction::Inbound, record.received, record.sent),
         };
         AccessLine {
-            time: SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .unwrap_or_default(),
+            time: now(),
             src: self.end(connection.source, connection.source_identity.as_ref()),
             dst: self.end(
                 connection.destination,
@@ -120,16 +170,16 @@ impl Observer for AccessLog {
         if record.flag == Flag::Revoked {
             self.view.tell(self.revoked(record));
         }
-        let Some(lines) = &self.lines else {
-            return;
-        };
-        if let Err(TrySendError::Full(_)) = lines.try_send(self.line(record)) {
-            let dropped = self.dropped.fetch_add(1, Ordering::Relaxed) + 1;
-            if dropped.is_power_of_two() {
-                tracing::warn!("the access log cannot keep up: {dropped} lines dropped so far");
-            }
+        if self.is_kept() {
+            self.write(self.line(record));
         }
     }
+}
+
+/// Since 1970.
+fn now() -> Duration {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.unwrap_or_default()
 }
 
 fn start(path: &Path, format: LineFormat) -> anyhow::Result<SyncSender<AccessLine>> {

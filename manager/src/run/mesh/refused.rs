@@ -1,8 +1,11 @@
 //! From what refused a connection to what operators read.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
-use weft_abi::{EventKind, HitKey, PolicyEvent};
+use weft_abi::{ConnectionEvent, EventKind, HitKey, PolicyEvent};
 use weft_admin::{DenialReport, Origin, PolicyReport};
 use weft_decision::Subject;
 use weft_lower::authz::{Bank, RuleTables};
@@ -82,6 +85,15 @@ fn candidates(tables: &RuleTables) -> String {
 }
 
 impl MeshSide {
+    /// A connection that the kernel carried itself has ended. `service` is the host it was dialled by.
+    pub(crate) fn ended(&self, event: &ConnectionEvent, service: Option<Arc<str>>) {
+        if let Some(log) = &self.log {
+            let known = self.planner.names().principal(event.identity);
+            let proved = known.filter(|_| event.proved != 0);
+            log.kernel(event, proved.as_deref(), service);
+        }
+    }
+
     /// An event of the kernel as a report. `service` is what its pool is called.
     pub(crate) fn refusal(
         &self,

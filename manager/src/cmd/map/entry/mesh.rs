@@ -18,6 +18,7 @@ impl Describe<'_> {
             (Enrolment::ENCRYPT_LOCAL, "encrypt_local"),
             (Enrolment::BYPASS_OUTBOUND, "bypass_outbound"),
             (Enrolment::EXCLUDES, "excludes"),
+            (Enrolment::LOGGED, "logged"),
         ];
         let value = json!({
             "identity": enrolment.identity,
