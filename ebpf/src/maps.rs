@@ -10,8 +10,8 @@ use aya_ebpf::{
 use weft_abi::{
     Address, Affinity, AffinityKey, Attested, Backend, BackendState, Captured, ClientKey,
     ClientLimit, ClientState, ConnectionKey, Counter, EdgeKey, EdgeValue, EndKey, Enrolment, Event,
-    FlowKey, FlowValue, HitKey, Origin, Peer, PortModeKey, RuleBits, RuleSet, Service,
-    ServiceKey, ServiceState, SetIdentityKey, SetPortKey, Slot, SocketInfo, UdpFlows,
+    FlowKey, FlowValue, HitKey, Origin, Peer, PortModeKey, RuleBits, RuleSet, Service, ServiceKey,
+    ServiceState, SetIdentityKey, SetPortKey, Slot, SocketInfo, UdpFlows,
 };
 
 use crate::atomic;

@@ -14,7 +14,9 @@ use aya_ebpf::{
     macros::sock_ops,
     programs::SockOpsContext,
 };
-use weft_abi::{Address, ConnectionEvent, ConnectionKey, Enrolment, Event, EventKind, Protocol, SocketInfo};
+use weft_abi::{
+    Address, ConnectionEvent, ConnectionKey, Enrolment, Event, EventKind, Protocol, SocketInfo,
+};
 use weft_logic::{
     outcome::{self, Outcome, state},
     pick::Tables,
@@ -93,8 +95,8 @@ fn begin(ctx: &SockOpsContext) {
         if info.flags & SocketInfo::ATTESTED != 0 {
             info.flags |= SocketInfo::PROVED;
         }
-        let logged = enrolment.flags & Enrolment::LOGGED != 0
-            && info.flags & SocketInfo::CAPTURED == 0;
+        let logged =
+            enrolment.flags & Enrolment::LOGGED != 0 && info.flags & SocketInfo::CAPTURED == 0;
         info.logged = u16::from(logged);
         if info.service != 0 {
             limits::begin(info, enrolment.identity);

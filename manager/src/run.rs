@@ -308,9 +308,7 @@ async fn carry(shared: &Arc<Shared>, metrics: &Metrics) -> anyhow::Result<ca::Id
     };
     let log = AccessLog::open(config.mesh.access_log.as_deref(), format, shared)?;
     let mut engine = shared.engine();
-    engine
-        .mesh_side
-        .carry(identity.certificates.clone(), log)?;
+    engine.mesh_side.carry(identity.certificates.clone(), log)?;
     engine.enrol();
     Ok(identity)
 }

@@ -43,7 +43,9 @@ pub mod evidence;
 pub mod names;
 
 pub use authz::{HitKey, PolicyEvent, RuleBits, RuleSet, SetIdentityKey, SetPortKey, SetSourceKey};
-pub use evidence::{ConnectionEvent, Counter, EdgeKey, EdgeValue, Event, EventKind, HISTOGRAM_BUCKETS};
+pub use evidence::{
+    ConnectionEvent, Counter, EdgeKey, EdgeValue, Event, EventKind, HISTOGRAM_BUCKETS,
+};
 pub use flows::{FlowKey, FlowValue};
 pub use mesh::{
     Attested, Captured, ClientKey, ClientLimit, ClientState, ConnectionKey, EndKey, Enrolment,

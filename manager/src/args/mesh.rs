@@ -19,8 +19,8 @@ pub(crate) struct MeshArgs {
     #[arg(long)]
     pub(crate) encrypt_on_node: bool,
 
-    /// Write a line for each connection of the proxy, and each refused one, to this file; `-` is
-    /// standard output
+    /// Write a line for each connection that an enrolled workload opens or the proxy takes, also
+    /// those refused, to this file; `-` is standard output
     #[arg(long, value_name = "FILE")]
     pub(crate) access_log: Option<PathBuf>,
 }

@@ -82,7 +82,8 @@ impl AccessLog {
         let mut dst = self.end(destination, None);
         if principal.is_some() {
             let instance = self.view.instance(destination.ip());
-            dst.identity = instance.map(|it| format!("spiffe://{}", it.identity.principal()).into());
+            dst.identity =
+                instance.map(|it| format!("spiffe://{}", it.identity.principal()).into());
         }
         self.write(AccessLine {
             time: now(),

@@ -90,7 +90,7 @@ impl MeshSide {
         if let Some(log) = &self.log {
             let known = self.planner.names().principal(event.identity);
             let proved = known.filter(|_| event.proved != 0);
-            log.kernel(event, proved.as_deref(), service);
+            log.kernel(event, proved.map(|it| &**it), service);
         }
     }
 

@@ -1,0 +1,86 @@
+//! The access log of a mesh of two nodes.
+
+#![expect(clippy::unwrap_used, reason = "a test's set-up may panic")]
+
+use std::{io::ErrorKind, net::SocketAddr, path::Path};
+
+use bpf_tests::{
+    MeshScene,
+    mesh::{PATIENCE, PORT, vip},
+    wait_for,
+};
+use serde_json::Value;
+use weft_testkit::{client, server::Echo};
+
+/// Lines of the access log of a node about connections to a workload.
+fn lines_of(log: &Path, workload: &str) -> Vec<Value> {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
+    lines
+        .filter(|line: &Value| line["dst.workload"] == workload)
+        .collect()
+}
+
+#[test]
+fn the_access_log_has_what_the_kernel_carried_and_what_the_proxy_did() {
+    let Some(mut scene) = MeshScene::or_skip() else {
+        return;
+    };
+    let logs = [0, 1].map(|node| {
+        scene
+            .cluster
+            .rig()
+            .directory()
+            .join(format!("access-{node}"))
+    });
+    scene.start_with(|node, options| {
+        let path = logs[node].to_string_lossy();
+        let options = options.argument("--log").argument("json");
+        options.argument("--access-log").argument(&path)
+    });
+    scene.strict();
+    let _servers =
+        [&scene.web, &scene.near].map(|pod| Echo::start(&pod.inside(), pod.at(PORT), "").unwrap());
+    for to in [vip(1), vip(2)] {
+        let stream = scene.client.inside().run(|| client::connect(to, PATIENCE));
+        client::round_trip(&mut stream.unwrap(), b"hello").unwrap();
+    }
+    wait_for("lines of both connections", || {
+        !lines_of(&logs[0], "near").is_empty() && !lines_of(&logs[0], "web").is_empty()
+    });
+    let line = lines_of(&logs[0], "near").remove(0);
+    let near = scene.near.at(PORT).to_string();
+    for (field, value) in [
+        ("src.workload", "client"),
+        ("src.identity", &scene.client.identity()),
+        ("dst.identity", &scene.near.identity()),
+        ("dst.addr", near.as_str()),
+        ("dst.service", "near.shop.svc.cluster.local"),
+        ("direction", "outbound"),
+        ("response_flags", "-"),
+    ] {
+        assert_eq!(line[field], value, "{field} of {line}");
+    }
+    assert_eq!(
+        (&line["bytes_sent"], &line["bytes_recv"]),
+        (&5.into(), &5.into()),
+        "{line}"
+    );
+    assert!(line.get("dst.hbone_addr").is_none(), "{line}");
+    // The proxy's own lines of the other connection are not told a second time by the kernel.
+    let lines = lines_of(&logs[0], "web");
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].get("dst.hbone_addr").is_some(), "{lines:?}");
+    // A server that nobody runs.
+    let nobody = SocketAddr::new(scene.near.at(PORT).ip(), PORT + 1);
+    let error = scene
+        .client
+        .inside()
+        .run(|| client::connect(nobody, PATIENCE))
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+    wait_for("a line of the connect that failed", || {
+        let lines = lines_of(&logs[0], "near");
+        lines.iter().any(|line| line["response_flags"] == "CONNECT")
+    });
+}
