@@ -208,7 +208,7 @@ impl Town {
         std::iter::from_fn(|| events.next())
             .filter_map(|told| match told {
                 Told::Policy(event) => Some(event),
-                Told::Kernel(_) => None,
+                Told::Kernel(_) | Told::Ended(_) => None,
             })
             .collect()
     }
