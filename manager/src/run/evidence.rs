@@ -59,7 +59,7 @@ pub(crate) fn expire(shared: &Shared) {
     let Some(metrics) = shared.engine().metrics.clone() else {
         return;
     };
-    for edge in metrics.expired(&snapshot(shared)) {
+    for edge in metrics.expired(|| snapshot(shared)) {
         if let Err(error) = shared.plane.maps().delete_edge(&edge) {
             return tracing::error!("cannot drop an idle edge: {error}");
         }

@@ -42,6 +42,9 @@ pub(crate) struct KernelCollector {
     pub(crate) source: Box<dyn Fn() -> Snapshot + Send + Sync>,
     pub(crate) totals: Arc<Mutex<Totals>>,
     pub(crate) rules: Arc<Mutex<RuleTotals>>,
+    /// Held from reading the kernel's counters until they are taken in: an older copy that came after
+    /// a newer one would look as if counting had begun anew.
+    pub(crate) reading: Arc<Mutex<()>>,
     pub(crate) cluster: String,
     pub(crate) trust_domain: String,
 }
@@ -54,15 +57,17 @@ impl fmt::Debug for KernelCollector {
 
 impl Collector for KernelCollector {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
         let snapshot = (self.source)();
+        let mut page = Page { encoder };
+        // Not while totals are locked, which the engine waits for, which may be waited for here.
+        page.rules(&self.rules.lock().unwrap_or_else(PoisonError::into_inner))?;
         let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
         totals.observe(&snapshot);
-        let mut page = Page { encoder };
+        drop(reading);
         page.tcp(&totals.ledger, self)?;
         page.edges(&totals.ledger)?;
         page.services(&totals.activity)?;
-        let rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
-        page.rules(&rules)?;
         page.maps(&snapshot.kernel)?;
         page.programs(&snapshot.kernel)?;
         page.counters(&snapshot.kernel.counters)?;

@@ -36,6 +36,7 @@ pub struct Metrics {
     manager: ManagerMetrics,
     totals: Arc<Mutex<Totals>>,
     rules: Arc<Mutex<RuleTotals>>,
+    reading: Arc<Mutex<()>>,
 }
 
 impl fmt::Debug for Metrics {
@@ -58,11 +59,13 @@ impl Metrics {
         };
         let totals = Arc::new(Mutex::new(totals));
         let rules = Arc::new(Mutex::new(RuleTotals::new(limits.rule_series)));
+        let reading = Arc::default();
         let mut registry = Registry::default();
         registry.register_collector(Box::new(KernelCollector {
             source: Box::new(source),
             totals: Arc::clone(&totals),
             rules: Arc::clone(&rules),
+            reading: Arc::clone(&reading),
             cluster: build
                 .cluster
                 .clone()
@@ -75,6 +78,7 @@ impl Metrics {
             manager,
             totals,
             rules,
+            reading,
         }
     }
 
@@ -93,12 +97,14 @@ impl Metrics {
         self.totals().activity.ejection_refused(pool);
     }
 
-    /// The edges to delete from the kernel's map, forgotten here: idle since
-    /// [`Limits::idle`] before `snapshot.kernel.time`. Call it every minute or so with a fresh
-    /// snapshot. What an edge counts between that snapshot and its deletion is lost.
-    pub fn expired(&self, snapshot: &Snapshot) -> Vec<EdgeKey> {
+    /// The edges to delete from the kernel's map, forgotten here: idle since [`Limits::idle`] before
+    /// the time of the snapshot that `read` takes. Call it every minute or so. What an edge counts
+    /// between that snapshot and its deletion is lost.
+    pub fn expired(&self, read: impl FnOnce() -> Snapshot) -> Vec<EdgeKey> {
+        let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        let snapshot = read();
         let mut totals = self.totals();
-        totals.observe(snapshot);
+        totals.observe(&snapshot);
         totals.ledger.expired(snapshot.kernel.time)
     }
 
