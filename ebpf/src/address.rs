@@ -95,6 +95,15 @@ pub(crate) fn client(ctx: &SockAddrContext, family: Family) -> Address {
     Address::from_words([(cookie >> 32) as u32, cookie as u32, 0, 0])
 }
 
+/// 127.0.0.0/8 or `::1`.
+#[inline(always)]
+pub(crate) fn is_loopback(address: &Address) -> bool {
+    let [a, b, c, d] = address.words();
+    let v4 = c == Address::V4_MARK && d & 0xff00_0000_u32.to_be() == 0x7f00_0000_u32.to_be();
+    let v6 = c == 0 && d == 1_u32.to_be();
+    (a | b) == 0 && (v4 || v6)
+}
+
 /// The socket's own address; zero in its last word while it has none.
 #[inline(always)]
 pub(crate) fn bound(ctx: &SockAddrContext, family: Family) -> Address {

@@ -35,10 +35,11 @@ pub(crate) fn client(netns: u64, enrolment: Option<&Enrolment>, service: u32) ->
 }
 
 /// Whether connections to an address are decided on by identity here: it is another workload
-/// enrolled on this node.
+/// enrolled on this node. What comes over loopback, as the proxy does, is let in without a look.
 #[inline(always)]
 pub(crate) fn concerns(connection: &ConnectionKey) -> bool {
     !connection.source.is(&connection.destination)
+        && !address::is_loopback(&connection.source)
         && peer(&connection.destination).is_some_and(|peer| peer.flags & Peer::HERE != 0)
 }
 

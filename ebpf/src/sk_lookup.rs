@@ -19,7 +19,7 @@ use weft_logic::{
 };
 
 use crate::{
-    atomic,
+    address, atomic,
     balance::Kernel,
     capture,
     maps::{
@@ -55,8 +55,9 @@ pub(crate) fn weft_sk_lookup(ctx: SkLookupContext) -> u32 {
         return PASS;
     }
     let connection = connection(&ctx, port);
-    // From an address to itself comes over loopback, whatever the interface says.
-    if connection.source.is(&connection.destination) {
+    // From an address to itself, or from a loopback address as the proxy does, comes over loopback,
+    // whatever the interface says.
+    if connection.source.is(&connection.destination) || address::is_loopback(&connection.source) {
         return PASS;
     }
     match capture::peer(&connection.destination) {

@@ -30,6 +30,8 @@ pub(crate) fn judge(shared: &Arc<Shared>) {
             one.is_accepted
                 && addresses.contains(&one.local.ip())
                 && one.local.ip() != one.remote.ip()
+                // The proxy dials from there, and judges what it carries itself.
+                && !one.remote.ip().to_canonical().is_loopback()
                 && one.local.port() != super::HBONE_PORT
         });
         let mut forbidden: Vec<SocketId> = Vec::new();
