@@ -219,7 +219,7 @@ fn a_change_of_policy_cuts_live_connections_within_a_second() {
             weft_testkit::manifest::allow_principals("shop", server.account(), &[&principal]);
         scene.write(&file, &yaml);
         let took = cut_after(&mut cut);
-        assert!(took < SECOND * 5, "{to}: cut after {took:?}");
+        assert!(took < SECOND, "{to}: cut after {took:?}");
         assert_eq!(client::round_trip(&mut kept, b"still").unwrap(), b"still");
     }
 }
@@ -265,7 +265,7 @@ fn an_address_used_again_never_carries_the_former_identity() {
         let name = format!("shop/{account}-{round}");
         let next = scene.cluster.pod_at(0, 200, &name, account).unwrap();
         assert!(
-            begin.elapsed() < SECOND * 5,
+            begin.elapsed() < SECOND,
             "the rig is too slow to show anything"
         );
         // Before it is enrolled it is nobody.
