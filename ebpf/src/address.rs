@@ -106,7 +106,7 @@ pub(crate) fn is_loopback(address: &Address) -> bool {
 
 /// The socket's own address; zero in its last word while it has none.
 #[inline(always)]
-pub(crate) fn bound(ctx: &SockAddrContext, family: Family) -> Address {
+fn bound(ctx: &SockAddrContext, family: Family) -> Address {
     let socket = socket(ctx);
     // SAFETY: fields of `bpf_sock`, a word each.
     unsafe {

@@ -48,7 +48,8 @@ fn went(info: &SocketInfo, peer: &Address, port: u16) -> bool {
     info.peer_port == port && info.peer.is(peer)
 }
 
-/// Whether the proxy may have dialled from there: 127.128.0.0/10, or `::1`.
+/// Whether the proxy may have dialled from there: 127.128.0.0/10, or `::1` (`Worker::source` of
+/// weft-proxy).
 #[inline(always)]
 fn is_proxy(peer: &Address) -> bool {
     if peer.is_v4() {

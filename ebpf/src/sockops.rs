@@ -268,6 +268,7 @@ fn ended(ctx: &SockOpsContext) {
         write_volatile(&raw mut info.acked, 0);
         write_volatile(&raw mut info.received, 0);
         write_volatile(&raw mut info.retransmits, 0);
+        write_volatile(&raw mut info.logged, 0);
         write_volatile(&raw mut info.flags, info.flags & KEPT);
     }
 }

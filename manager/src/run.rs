@@ -6,7 +6,8 @@
 //!
 //! Reading order: this file (start and loop), [`engine`] (files to maps), [`source`] (the
 //! directory), [`kernel`] (what the kernel tells), [`repair`] (sockets of removed backends),
-//! [`canary`], [`chores`] (what is done now and then), [`evidence`] (what operators see), [`node`], [`place`], [`mounts`], [`process`].
+//! [`canary`], [`chores`] (what is done now and then), [`evidence`] (what operators see), [`node`],
+//! [`place`], [`mounts`], [`process`].
 
 pub(crate) mod ca;
 pub(crate) mod canary;

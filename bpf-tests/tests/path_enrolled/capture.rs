@@ -303,7 +303,9 @@ fn an_application_sees_the_client_that_the_proxy_dials_it_for() {
             reserved: 0,
         };
         let maps = town.plane().maps();
-        maps.put_origin(&key, &origin).unwrap();
+        assert!(maps.put_origin(&key, &origin).unwrap());
+        let other = Origin { port: 1, ..origin };
+        assert!(!maps.put_origin(&key, &other).unwrap(), "the end is taken");
         town.inside(&town.b)
             .run(|| rustix::net::connect(&socket, &to))
             .unwrap();

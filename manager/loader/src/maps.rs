@@ -176,14 +176,25 @@ impl Maps {
     }
 
     /// Says whom an application shall see as the client of a connection; `end` is the proxy's end
-    /// of it. Comes before the connect.
+    /// of it. Comes before the connect. False when another connection has that end.
     ///
     /// # Errors
     /// [`Error::Bpf`].
-    pub fn put_origin(&self, end: &EndKey, origin: &Origin) -> Result<(), Error> {
+    pub fn put_origin(&self, end: &EndKey, origin: &Origin) -> Result<bool, Error> {
         self.origins
-            .put(end, origin)
+            .add(end, origin)
             .map_err(Error::bpf("write map", maps::ORIGINS))
+    }
+
+    /// Removes all that [`Self::put_origin`] wrote: connections of a proxy end with its process.
+    ///
+    /// # Errors
+    /// [`Error::Bpf`].
+    pub fn clear_origins(&self) -> Result<(), Error> {
+        let held = self.origins.entries();
+        let held = held.map_err(Error::bpf("read map", maps::ORIGINS))?;
+        held.iter()
+            .try_for_each(|(end, _)| self.delete_origin(end).map(drop))
     }
 
     /// Removes what [`Self::put_origin`] wrote; false when there was nothing.
@@ -218,7 +229,7 @@ impl Maps {
         };
         // SAFETY: `open` compared the map's sizes: its keys are descriptors, its values
         // `SocketInfo`.
-        unsafe { sys::map::update(self.sockets.as_fd(), &socket.as_raw_fd(), &info) }
+        unsafe { sys::map::update(self.sockets.as_fd(), &socket.as_raw_fd(), &info, 0) }
             .map_err(Error::bpf("write map", maps::SOCKETS))
     }
 

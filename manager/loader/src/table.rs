@@ -90,7 +90,21 @@ impl<K: Pod, V: Pod> Table<K, V> {
     /// What the kernel answered; `E2BIG` when the map is full.
     pub fn put(&self, key: &K, value: &V) -> io::Result<()> {
         // SAFETY: `open` compared the sizes of `K` and `V` with the map's.
-        unsafe { sys::map::update(self.fd.as_fd(), key, value) }
+        unsafe { sys::map::update(self.fd.as_fd(), key, value, 0) }
+    }
+
+    /// Inserts one entry; false when there is one already, which stays.
+    ///
+    /// # Errors
+    /// What the kernel answered; `E2BIG` when the map is full.
+    pub fn add(&self, key: &K, value: &V) -> io::Result<bool> {
+        /// `BPF_NOEXIST` (include/uapi/linux/bpf.h).
+        const ABSENT: u64 = 1;
+        // SAFETY: `open` compared the sizes of `K` and `V` with the map's.
+        match unsafe { sys::map::update(self.fd.as_fd(), key, value, ABSENT) } {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            added => added.map(|()| true),
+        }
     }
 
     /// Removes one entry; false when there was none.

@@ -2,7 +2,7 @@
 
 use std::{
     future::poll_fn,
-    io::ErrorKind::AddrNotAvailable,
+    io::ErrorKind::{AddrNotAvailable, AlreadyExists},
     net::SocketAddr,
     os::fd::{AsFd, OwnedFd},
     rc::Rc,
@@ -221,14 +221,14 @@ async fn application(
         }
         // The application must be found under the client's address before it can ask. One that saw
         // ours would take a stranger for a neighbour.
-        let shown = Shown::new(worker, member, local, client)?;
+        let shown = match Shown::new(worker, member, local, client) {
+            Err(error) if error.kind() == AlreadyExists && tries < TRIES => continue,
+            shown => shown?,
+        };
         match dial(worker, fd, destination).await {
             Err(Error::Unreachable { source, .. })
                 if source.kind() == AddrNotAvailable && tries < TRIES => {}
-            Err(error) => return Err(error),
-            Ok(socket) => {
-                return Ok((socket, shown));
-            }
+            dialled => return Ok((dialled?, shown)),
         }
     }
 }

@@ -27,7 +27,8 @@ pub trait Kernel: Send + Sync + 'static {
     /// Lets the application see `client` as the peer of the connection that will come from `local`.
     ///
     /// # Errors
-    /// When it cannot; the connection goes on with the proxy's address showing.
+    /// `AlreadyExists` when another connection comes from there, and another address is tried; with
+    /// any other the connection is refused.
     fn show(&self, workload: u64, local: SocketAddr, client: SocketAddr) -> io::Result<()>;
 
     /// Takes back what `show` did.

@@ -123,6 +123,7 @@ impl MeshSide {
         let log = Arc::new(log);
         let observer: Arc<dyn weft_proxy::Observer> = Arc::clone(&log) as _;
         self.log = Some(log);
+        self.plane.maps().clear_origins()?;
         let bridge = bridge::Bridge::new(Arc::clone(&self.plane), Arc::clone(&self.view));
         let bridge = Arc::new(bridge);
         let kernel: Arc<dyn weft_proxy::Kernel> = Arc::clone(&bridge) as _;

@@ -83,7 +83,7 @@ pub(crate) unsafe fn take<K: Pod, V: Pod>(
     found(unsafe { bpf(command::MAP_LOOKUP_AND_DELETE_ELEM, &mut element) })
 }
 
-/// Inserts or replaces one element.
+/// Inserts or replaces one element, or as `flags` of `BPF_MAP_UPDATE_ELEM` say.
 ///
 /// # Safety
 /// `K` and `V` have the sizes of the map's key and value.
@@ -91,11 +91,13 @@ pub(crate) unsafe fn update<K: Pod, V: Pod>(
     map: BorrowedFd<'_>,
     key: &K,
     value: &V,
+    flags: u64,
 ) -> io::Result<()> {
     let mut element = Element {
         map_fd: raw(map),
         key: address(slice::from_ref(key)),
         value: address(slice::from_ref(value)),
+        flags,
         ..Element::default()
     };
     // SAFETY: both addresses are those of live values with the sizes the caller promised.

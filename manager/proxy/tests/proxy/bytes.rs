@@ -2,7 +2,7 @@
 
 use std::{
     io::{ErrorKind, Read, Write},
-    net::{Shutdown, TcpStream},
+    net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpStream},
     os::fd::AsFd,
     sync::{
         Arc,
@@ -218,6 +218,40 @@ fn the_application_is_shown_its_client() {
     let mut seen = String::new();
     stream.read_to_string(&mut seen).unwrap();
     assert_eq!(seen, stream.local_addr().unwrap().to_string());
+}
+
+#[test]
+fn an_address_that_shows_another_client_is_passed_over() {
+    let mesh = Mesh::new(settings(1)).to(serve(|mut stream| {
+        let from = stream.peer_addr().unwrap().to_string();
+        stream.write_all(from.as_bytes()).unwrap();
+    }));
+    let ask = || -> SocketAddr {
+        let mut seen = String::new();
+        mesh.dial().read_to_string(&mut seen).unwrap();
+        seen.parse().unwrap()
+    };
+    let first = ask();
+    let IpAddr::V4(address) = first.ip() else {
+        panic!("{first} is no address of IPv4");
+    };
+    let after = |count| {
+        SocketAddr::new(
+            Ipv4Addr::from(u32::from(address) + count).into(),
+            first.port(),
+        )
+    };
+    let owner: SocketAddr = "10.9.8.7:4321".parse().unwrap();
+    for count in [1, 2] {
+        mesh.world.shown.lock().unwrap().insert(after(count), owner);
+    }
+    assert_eq!(ask(), after(3));
+    eventually("what is shown is taken back", || {
+        mesh.world.shown.lock().unwrap().len() == 2
+    });
+    for count in [1, 2] {
+        assert_eq!(mesh.world.shown.lock().unwrap()[&after(count)], owner);
+    }
 }
 
 fn reset(stream: &TcpStream) {

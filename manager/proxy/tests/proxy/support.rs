@@ -1,7 +1,7 @@
 //! A mesh of two workloads in one namespace, and servers behind it.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, hash_map::Entry},
     io::{self, Read, Write},
     net::{IpAddr, SocketAddr, TcpListener, TcpStream},
     os::fd::{BorrowedFd, OwnedFd},
@@ -149,8 +149,13 @@ impl Kernel for World {
     }
 
     fn show(&self, _workload: u64, local: SocketAddr, client: SocketAddr) -> io::Result<()> {
-        self.shown.lock().unwrap().insert(local, client);
-        Ok(())
+        match self.shown.lock().unwrap().entry(local) {
+            Entry::Occupied(_) => Err(io::ErrorKind::AlreadyExists.into()),
+            Entry::Vacant(free) => {
+                free.insert(client);
+                Ok(())
+            }
+        }
     }
 
     fn hide(&self, _workload: u64, local: SocketAddr) {

@@ -1,7 +1,7 @@
 //! The proxy's questions to the kernel and to policy.
 
 use std::{
-    io,
+    io::{self, ErrorKind},
     net::{IpAddr, SocketAddr},
     os::fd::BorrowedFd,
     sync::{Arc, Mutex, PoisonError},
@@ -69,7 +69,10 @@ impl Kernel for Bridge {
             reserved: 0,
         };
         let put = self.plane.maps().put_origin(&end(workload, local), &origin);
-        put.map_err(io::Error::other)
+        match put.map_err(io::Error::other)? {
+            true => Ok(()),
+            false => Err(ErrorKind::AlreadyExists.into()),
+        }
     }
 
     fn hide(&self, workload: u64, local: SocketAddr) {
