@@ -147,7 +147,7 @@ layout!(
 );
 
 /// Kinds of [`Event`].
-#[allow(
+#[expect(
     non_snake_case,
     reason = "a namespace of constants, since enums stay out of maps"
 )]
@@ -177,7 +177,7 @@ pub mod EventKind {
 }
 
 /// Indices of `COUNTERS` (per CPU).
-#[allow(
+#[expect(
     non_snake_case,
     reason = "a namespace of constants, since enums stay out of maps"
 )]

@@ -74,14 +74,16 @@ impl Peer {
 }
 
 /// Which connections a port takes (`PeerAuthentication`).
-#[allow(
+#[expect(
     non_snake_case,
-    missing_docs,
     reason = "a namespace of constants, since enums stay out of maps"
 )]
 pub mod MtlsMode {
+    /// Plain ones only: clients dial it without TLS.
     pub const DISABLE: u8 = 0;
+    /// Both.
     pub const PERMISSIVE: u8 = 1;
+    /// Only those whose client is proved, by mutual TLS or by the kernel.
     pub const STRICT: u8 = 2;
     /// Of single ports only: connections to it are not captured, and let in without a look.
     pub const EXCLUDED: u8 = 3;

@@ -83,8 +83,8 @@ impl From<Address> for core::net::IpAddr {
 }
 
 /// IANA protocol numbers that are balanced.
-#[allow(missing_docs, reason = "the names say it")]
-#[allow(
+#[expect(missing_docs, reason = "the names say it")]
+#[expect(
     non_snake_case,
     reason = "a namespace of constants, since enums stay out of maps"
 )]
@@ -94,7 +94,7 @@ pub mod Protocol {
 }
 
 /// Which traffic a frontend serves.
-#[allow(
+#[expect(
     non_snake_case,
     reason = "a namespace of constants, since enums stay out of maps"
 )]

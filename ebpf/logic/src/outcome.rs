@@ -3,7 +3,7 @@
 use weft_abi::HISTOGRAM_BUCKETS;
 
 /// TCP states as sockops reports them (`include/net/tcp_states.h`).
-#[allow(missing_docs, reason = "the names are the kernel's")]
+#[expect(missing_docs, reason = "the names are the kernel's")]
 pub mod state {
     pub const ESTABLISHED: u32 = 1;
     pub const SYN_SENT: u32 = 2;

@@ -7,7 +7,7 @@
 mod kernel;
 
 #[path = "authz/strategies.rs"]
-#[allow(dead_code, reason = "shared with another test, which uses the rest")]
+#[expect(dead_code, reason = "shared with another test, which uses the rest")]
 mod strategies;
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
