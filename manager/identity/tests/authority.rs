@@ -8,8 +8,8 @@ use std::{fs, path::Path, process::Command, time::Duration};
 use party::{DAY, HOUR, authority, id, serial, t0};
 use proptest::prelude::*;
 use weft_identity::{
-    Authority, AuthorityError, CertificateFacts, Csr, CsrError, PluginFiles, SigningRequest,
-    peer_id, pem, schedule::BACKDATE,
+    Authority, AuthorityError, CertificateFacts, Csr, CsrError, PluginFiles, RevocationList,
+    SigningRequest, peer_id, pem, schedule::BACKDATE,
 };
 
 const CART: &str = "spiffe://mesh.a/ns/shop/sa/cart";
@@ -252,6 +252,14 @@ fn requests_and_intermediate_authorities_of_openssl_are_taken() {
         let line = "verify -CAfile root-cert.pem -untrusted between.pem leaf.pem";
         assert_eq!(run(&dir, line), "leaf.pem: OK\n", "{name}");
         assert!(!run(&dir, "x509 -in leaf.pem -noout -text").contains("CA:TRUE"));
+        // Dated back to before the intermediate authority began, and taken back all the same.
+        let facts = CertificateFacts::read(&chain[0]).expect("facts");
+        assert!(facts.not_before < CertificateFacts::read(&chain[1]).expect("facts").not_before);
+        let mut policy = party::policy(&[("mesh.a", &authority)], &[], HOUR);
+        assert!(!policy.is_revoked(&chain));
+        let list = authority.revocation_list(&[(facts.serial, now)], 1, now, now + HOUR);
+        policy.revoked = [RevocationList::read(&list.expect("list")).expect("list")].into();
+        assert!(policy.is_revoked(&chain), "{name}");
     }
     SigningRequest::from_pem(&read("weak.csr")).expect_err("1024 bits are too few");
 }

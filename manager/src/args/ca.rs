@@ -94,7 +94,8 @@ pub(crate) struct IdentityArgs {
 
     /// File with revocation lists (PEM) of authorities of the mesh, read again when it changes: peers
     /// whose certificates they take back are refused and cut off; may be given several times.
-    /// ca-crl.pem in the directory of --ca, or of the built-in authority, is read too
+    /// ca-crl.pem in the directory of --ca, or of the built-in authority, is read too, and holds until
+    /// it is removed
     #[arg(long = "ca-crl", value_name = "FILE")]
     pub(crate) ca_crls: Vec<PathBuf>,
 

@@ -112,11 +112,15 @@ impl Chain<'_> {
     fn prove(&self, policy: &TrustPolicy, now: UnixTime) -> Result<(), webpki::Error> {
         // One list at a time: of several by one issuer webpki looks at the first alone, and a list
         // signed by another of the same name must not stop everybody.
+        let mut is_proved = false;
         for list in &*policy.revoked {
-            let verdict = self.prove_against(policy, now, &[list.as_list()]);
-            if let Err(webpki::Error::CertRevoked) = verdict {
-                return verdict;
+            match self.prove_against(policy, now, &[list.as_list()]) {
+                Err(webpki::Error::CertRevoked) => return Err(webpki::Error::CertRevoked),
+                verdict => is_proved |= verdict.is_ok(),
             }
+        }
+        if is_proved {
+            return Ok(());
         }
         self.prove_against(policy, now, &[])
     }
@@ -165,10 +169,13 @@ impl TrustPolicy {
         let Ok(facts) = CertificateFacts::read(leaf) else {
             return false;
         };
-        let (Ok(id), Ok(then)) = (
-            facts.id(),
-            facts.not_before.duration_since(SystemTime::UNIX_EPOCH),
-        ) else {
+        // When all of it had begun: leaves are dated back, perhaps to before their signer's beginning.
+        let starts = intermediates.iter().filter_map(|one| {
+            let facts = CertificateFacts::read(one).ok()?;
+            Some(facts.not_before)
+        });
+        let then = starts.fold(facts.not_before, SystemTime::max);
+        let (Ok(id), Ok(then)) = (facts.id(), then.duration_since(SystemTime::UNIX_EPOCH)) else {
             return false;
         };
         let chain = Chain {

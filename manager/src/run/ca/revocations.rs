@@ -67,8 +67,8 @@ impl Revocations {
         self.lists.subscribe()
     }
 
-    /// Looks at the files for ever. A file that is broken or missing now leaves what it said before in
-    /// force.
+    /// Looks at the files for ever. A broken file, or one of `--ca-crl` that is missing now, leaves what
+    /// it said before in force; the list beside an authority is taken back by removing it.
     pub(super) async fn follow(mut self) {
         let mut looks = tokio::time::interval(LOOK);
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

@@ -20,7 +20,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, transport::Server};
 use weft_identity::{
-    Authority, SigningRequest, SpiffeId, TrustBundle, TrustDomains, TrustPolicy,
+    Authority, CertificateDer, SigningRequest, SpiffeId, TrustBundle, TrustDomains, TrustPolicy,
     authority_server_config, pem,
 };
 use weft_wire::ca::{
@@ -101,7 +101,7 @@ impl Service {
             revoked,
         };
         let signed_by = desk.office.authority();
-        let acceptor = acceptor(&desk, &names)?;
+        let acceptor = acceptor(&desk, &signed_by, &names)?;
         Ok(Self {
             listener,
             address,
@@ -162,14 +162,17 @@ impl Service {
         let revoked = self.desk.revoked.has_changed().unwrap_or(false);
         if now >= self.replace_at || revoked || !Arc::ptr_eq(&authority, &self.signed_by) {
             self.desk.revoked.mark_unchanged();
-            match acceptor(&self.desk, &self.names) {
+            match acceptor(&self.desk, &authority, &self.names) {
                 Ok(acceptor) => {
                     self.acceptor = acceptor;
                     self.signed_by = authority;
                     self.replace_at = now + REPLACE;
                 }
                 Err(error) => {
-                    tracing::warn!("the certificate service keeps its certificate: {error:#}")
+                    tracing::warn!("the certificate service keeps its certificate: {error:#}");
+                    if revoked {
+                        self.desk.revoked.mark_changed();
+                    }
                 }
             }
         }
@@ -188,26 +191,14 @@ async fn shake(acceptor: TlsAcceptor, stream: TcpStream) -> Option<Connection> {
     }
 }
 
-fn acceptor(desk: &Desk, names: &[String]) -> Result<TlsAcceptor> {
-    let own = desk.domains.own();
-    let id = SpiffeId::new(own, "istio-system", "istiod")?;
+fn acceptor(desk: &Desk, authority: &Authority, names: &[String]) -> Result<TlsAcceptor> {
+    let id = SpiffeId::new(desk.domains.own(), "istio-system", "istiod")?;
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let now = SystemTime::now();
-    let authority = desk.office.authority();
     let (chain, key) = authority
         .serving(&names, &id, SERVING, now, store::serial()?)
         .context("the certificate service gets no certificate; is a --ca-name wrong?")?;
-    let mut bundle = TrustBundle::new();
-    for root in authority.roots() {
-        bundle.add(own, root.clone())?;
-    }
-    let mut policy = TrustPolicy::new(
-        Arc::new(bundle),
-        Arc::clone(&desk.domains),
-        Arc::new(SystemClock),
-    );
-    policy.revoked = Arc::clone(&desk.revoked.borrow());
-    Ok(authority_server_config(chain, key, &policy)?.into())
+    Ok(authority_server_config(chain, key, &desk.policy(authority)?)?.into())
 }
 
 #[tonic::async_trait]
@@ -241,6 +232,23 @@ impl IstioCertificateService for Desk {
 }
 
 impl Desk {
+    /// What is believed of callers.
+    fn policy(&self, authority: &Authority) -> Result<TrustPolicy> {
+        let mut bundle = TrustBundle::new();
+        for root in authority.roots() {
+            bundle.add(self.domains.own(), root.clone())?;
+        }
+        let domains = Arc::clone(&self.domains);
+        let mut policy = TrustPolicy::new(Arc::new(bundle), domains, Arc::new(SystemClock));
+        policy.revoked = Arc::clone(&self.revoked.borrow());
+        Ok(policy)
+    }
+
+    /// Connections outlive lists: what the handshake knew is not enough.
+    fn is_revoked(&self, shown: &[CertificateDer<'_>]) -> Result<bool> {
+        Ok(self.policy(&self.office.authority())?.is_revoked(shown))
+    }
+
     fn authenticate<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
         let bearer = request
             .metadata()
@@ -259,7 +267,11 @@ impl Desk {
             };
         }
         match request.extensions().get::<Peer>() {
-            Some(Peer(Some(id))) => Ok(Caller::One(id.clone())),
+            Some(Peer(Some((id, shown)))) => match self.is_revoked(shown) {
+                Ok(false) => Ok(Caller::One(id.clone())),
+                Ok(true) => Err(Status::unauthenticated("the certificate was taken back")),
+                Err(error) => Err(Status::unavailable(error.to_string())),
+            },
             _ => Err(Status::unauthenticated(
                 "show a certificate of the mesh or a token (authorization: Bearer TOKEN)",
             )),

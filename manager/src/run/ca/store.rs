@@ -27,7 +27,8 @@ const FILES: [&str; 4] = [
 type Stamp = [Option<(u64, u64, i64, i64)>; FILES.len()];
 
 /// An authority, read again when its files change: a root is replaced by adding the new one to
-/// `root-cert.pem`, then putting the new authority in place, then taking the old root away.
+/// `root-cert.pem`, then putting the new authority in place, then taking the old root away. Roots
+/// travel with certificates: before each next step every certificate must have been renewed.
 pub(crate) struct Office {
     dir: PathBuf,
     held: Mutex<(Stamp, Arc<Authority>)>,

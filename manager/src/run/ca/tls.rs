@@ -12,22 +12,29 @@ use tokio::{
 };
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
-use weft_identity::{SpiffeId, peer_id};
+use weft_identity::{CertificateDer, SpiffeId, peer_id};
 
 /// An accepted connection whose handshake is done.
 pub(super) struct Connection(pub(super) TlsStream<TcpStream>);
 
-/// Who opened a connection, where a certificate told.
+/// Who opened a connection, where a certificate told, and the certificates shown, leaf first.
 #[derive(Clone, Debug)]
-pub(super) struct Peer(pub(super) Option<SpiffeId>);
+pub(super) struct Peer(pub(super) Option<(SpiffeId, Vec<CertificateDer<'static>>)>);
 
 impl Connected for Connection {
     type ConnectInfo = Peer;
 
     fn connect_info(&self) -> Peer {
-        let certificates = self.0.get_ref().1.peer_certificates();
+        let shown = self.0.get_ref().1.peer_certificates();
         // The handshake has verified them, the id among the rest.
-        Peer(certificates.and_then(|chain| peer_id(chain).ok()))
+        Peer(shown.and_then(|shown| {
+            let shown: Vec<_> = shown
+                .iter()
+                .cloned()
+                .map(CertificateDer::into_owned)
+                .collect();
+            Some((peer_id(&shown).ok()?, shown))
+        }))
     }
 }
 
