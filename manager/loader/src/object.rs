@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    io::ErrorKind,
     os::fd::{AsFd, OwnedFd},
     path::Path,
 };
@@ -97,17 +98,35 @@ fn load_programs(ebpf: &mut Ebpf, btf: &Btf) -> Result<Programs, Error> {
             program: name,
             cause: Box::new(cause),
         };
-        match program {
+        load(program, btf)
+            .ok_or(Error::NoProgram { program: name })?
+            .map_err(refused)?;
+        let fd = program.fd().map_err(refused)?.as_fd().try_clone_to_owned();
+        loaded.insert(name, fd.map_err(Error::bpf("keep program", name))?);
+    }
+    Ok(loaded)
+}
+
+/// Loads a program; `None` when it is of a type we have none of.
+fn load(program: &mut Program, btf: &Btf) -> Option<Result<(), ProgramError>> {
+    /// The verifier gives up with `EAGAIN` when a signal comes meanwhile (`do_check` in
+    /// kernel/bpf/verifier.c); libbpf tries as often.
+    const ATTEMPTS: usize = 5;
+    let mut result = Ok(());
+    for _ in 0..ATTEMPTS {
+        result = match program {
             Program::CgroupSockAddr(program) => program.load(),
             Program::SockOps(program) => program.load(),
             Program::SkLookup(program) => program.load(),
             Program::SchedClassifier(program) => program.load(),
             Program::Iter(program) => program.load(ITERATED, btf),
-            _ => return Err(Error::NoProgram { program: name }),
+            _ => return None,
+        };
+        match &result {
+            Err(ProgramError::LoadError { io_error, .. })
+                if io_error.kind() == ErrorKind::WouldBlock => {}
+            _ => break,
         }
-        .map_err(refused)?;
-        let fd = program.fd().map_err(refused)?.as_fd().try_clone_to_owned();
-        loaded.insert(name, fd.map_err(Error::bpf("keep program", name))?);
     }
-    Ok(loaded)
+    Some(result)
 }
