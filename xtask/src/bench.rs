@@ -96,18 +96,17 @@ const FULL: Effort = Effort {
 /// Services loaded for the connection rows.
 const SIZES: [u32; 3] = [10, 1_000, 10_000];
 
-const PROGRAMS: [Program; 2] = [
-    Program {
-        command: "ip",
-        package: "iproute2",
-        purpose: "makes the namespaces the benchmark runs in",
-    },
-    Program {
-        command: "nft",
-        package: "nftables",
-        purpose: "is what Weft is compared with",
-    },
-];
+const IP: Program = Program {
+    command: "ip",
+    package: "iproute2",
+    purpose: "makes the namespaces the benchmark runs in",
+};
+
+const NFT: Program = Program {
+    command: "nft",
+    package: "nftables",
+    purpose: "is what Weft is compared with",
+};
 
 /// Builds an optimized `weft` and measures it.
 pub(crate) fn run(sh: &Shell, args: &Args) -> Result<ExitCode> {
@@ -122,8 +121,8 @@ pub(crate) fn run(sh: &Shell, args: &Args) -> Result<ExitCode> {
          `sudo -E cargo xtask bench`"
     );
     let programs = match args.suite {
-        Suite::Mtls => &PROGRAMS[..1],
-        Suite::L4 | Suite::Compile => &PROGRAMS[..],
+        Suite::Mtls => &[IP][..],
+        Suite::L4 | Suite::Compile => &[IP, NFT],
     };
     setup::programs(sh, args.install, programs)?;
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);

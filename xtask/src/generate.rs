@@ -18,25 +18,22 @@ pub(crate) fn run(sh: &Shell, args: &Args) -> Result<()> {
     if args.check {
         return check(sh);
     }
-    step("reference of fields", || {
-        let _update = sh.push_env("UPDATE", "1");
-        reference(sh)
-    })
+    step("reference of fields", || reference(sh, true))
 }
 
 /// Fails when a file is not what it would be.
 pub(crate) fn check(sh: &Shell) -> Result<()> {
     step("reference of fields", || {
-        reference(sh).context("manager/api/FIELDS.md is not up to date; run cargo xtask gen")
+        reference(sh, false).context("manager/api/FIELDS.md is not up to date; run cargo xtask gen")
     })
 }
 
-fn reference(sh: &Shell) -> Result<()> {
-    Ok(cmd!(
-        sh,
-        "cargo test --quiet -p weft-api --test fields the_reference_says_what_the_readers_know"
-    )
-    .quiet()
-    .read()
-    .map(drop)?)
+/// All tests of the file: by a name that nobody has any more none would run, and none would fail.
+fn reference(sh: &Shell, update: bool) -> Result<()> {
+    let test = cmd!(sh, "cargo test --quiet -p weft-api --test fields").quiet();
+    let test = match update {
+        true => test.env("UPDATE", "1"),
+        false => test.env_remove("UPDATE"),
+    };
+    Ok(test.read().map(drop)?)
 }

@@ -96,14 +96,22 @@ impl<'a> Reading<'a> {
         self.decode(value, FieldPath::from(At::top(at)))
     }
 
+    /// Lists the fields of a type where that is asked for, instead of reading it.
+    fn is_walk<T: DeserializeOwned>(&mut self, at: &'static str) -> bool {
+        let Some(walked) = &mut self.walked else {
+            return false;
+        };
+        walked.extend(fields::of_type::<T>(at));
+        true
+    }
+
     /// As [`Self::field`], for a type whose fields are in the reference.
     pub(crate) fn own_field<T: DeserializeOwned>(
         &mut self,
         object: &Value,
         at: &'static str,
     ) -> Option<T> {
-        if let Some(walked) = &mut self.walked {
-            walked.extend(fields::of_type::<T>(at));
+        if self.is_walk::<T>(at) {
             return None;
         }
         self.field(object, at)
@@ -115,8 +123,7 @@ impl<'a> Reading<'a> {
         object: &Value,
         at: &'static str,
     ) -> Option<T> {
-        if let Some(walked) = &mut self.walked {
-            walked.extend(fields::of_type::<T>(at));
+        if self.is_walk::<T>(at) {
             return None;
         }
         let value = match object.get(at) {

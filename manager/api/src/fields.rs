@@ -50,6 +50,35 @@ pub enum Reach {
     Kubernetes,
 }
 
+impl Reach {
+    /// Its name, for programs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Served => "served",
+            Self::Connections => "connections",
+            Self::Explained => "explained",
+            Self::Reported => "reported",
+            Self::Kubernetes => "kubernetes",
+        }
+    }
+
+    /// What it means, for people.
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Self::Served => "`weft run` acts on it.",
+            Self::Connections => {
+                "`weft run` acts on it at layer 4: ALLOW rules that need a request are left out, DENY \
+                 rules are held without what needs one."
+            }
+            Self::Explained => {
+                "Validated, compiled and explained; `weft run` does not act on it yet."
+            }
+            Self::Reported => "Validated; it has no effect yet, and every object is reported.",
+            Self::Kubernetes => "Only these fields count.",
+        }
+    }
+}
+
 /// A field.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Field {
@@ -57,7 +86,7 @@ pub struct Field {
     pub path: String,
     /// Type, such as `string`, `list`, `one of A, B`.
     pub shape: String,
-    /// What holds when it is absent, as it would be written.
+    /// What holds when it is absent: as it would be written, or in words.
     pub default: Option<String>,
     /// What it means, in a line.
     pub meaning: Option<&'static str>,
@@ -137,7 +166,18 @@ fn reach(kind: Kind) -> Reach {
         | Kind::WasmPlugin
         | Kind::TrafficExtension
         | Kind::WorkloadGroup => Reach::Reported,
-        _ => Reach::Explained,
+        Kind::VirtualService
+        | Kind::IstioGateway
+        | Kind::RequestAuthentication
+        | Kind::GatewayClass
+        | Kind::Gateway
+        | Kind::HttpRoute
+        | Kind::GrpcRoute
+        | Kind::TcpRoute
+        | Kind::TlsRoute
+        | Kind::UdpRoute
+        | Kind::ReferenceGrant
+        | Kind::BackendTlsPolicy => Reach::Explained,
     }
 }
 

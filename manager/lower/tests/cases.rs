@@ -75,10 +75,8 @@ fn image(mesh: &Mesh) -> String {
 
 #[test]
 fn a_local_file_of_workload_discovery_puts_in_the_maps_what_its_image_says() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/local_xds");
-    let mut wrong = Vec::new();
-    for entry in fs::read_dir(root).unwrap() {
-        let case = entry.unwrap().path();
+    let mut golden = Golden::new("image.txt");
+    for case in folders(env!("CARGO_MANIFEST_DIR"), "../tests/local_xds", 2) {
         let text = fs::read_to_string(case.join("local.yaml")).unwrap();
         let (config, problems) = local_xds::read("local.yaml", &text);
         let problems = problems.iter().map(|problem| format!("{problem}\n"));
@@ -92,18 +90,9 @@ fn a_local_file_of_workload_discovery_puts_in_the_maps_what_its_image_says() {
                 found.push_str(&image(&mesh));
             }
         }
-        let golden = case.join("image.txt");
-        if std::env::var_os("UPDATE").is_some() {
-            fs::write(&golden, &found).unwrap();
-        } else if fs::read_to_string(&golden).unwrap_or_default() != found {
-            wrong.push(format!("{}\n{found}", case.display()));
-        }
+        golden.hold(&case, &found);
     }
-    assert!(
-        wrong.is_empty(),
-        "differ from image.txt:\n{}",
-        wrong.join("\n")
-    );
+    golden.finish();
 }
 
 #[test]

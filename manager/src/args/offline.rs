@@ -38,11 +38,11 @@ pub(crate) struct ExplainArgs {
     pub(crate) field: Option<String>,
 
     /// API group and version, such as networking.istio.io/v1, or the group alone; Gateway is of two
-    #[arg(long, value_name = "GROUP[/VERSION]")]
+    #[arg(long, value_name = "GROUP[/VERSION]", requires = "field")]
     pub(crate) api_version: Option<String>,
 
     /// All fields below, not only the next ones
-    #[arg(long)]
+    #[arg(long, requires = "field")]
     pub(crate) recursive: bool,
 
     #[command(flatten)]

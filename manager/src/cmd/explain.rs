@@ -4,7 +4,7 @@ use std::{fmt::Write as _, process::ExitCode};
 
 use anyhow::Result;
 use serde::Serialize;
-use weft_api::fields::{Field, KindFields, Reach, State, fields};
+use weft_api::fields::{Field, KindFields, State, fields};
 
 use super::{NEGATIVE, output};
 use crate::args::{OutputFormat, offline::ExplainArgs};
@@ -16,6 +16,9 @@ struct Report {
     group: &'static str,
     versions: Vec<&'static str>,
     reach: &'static str,
+    /// The same for people.
+    #[serde(skip)]
+    words: &'static str,
     fields: Vec<FieldReport>,
 }
 
@@ -63,7 +66,7 @@ fn chosen(
     recursive: bool,
 ) -> Vec<Report> {
     let (kind, path) = asked.split_once('.').unwrap_or((asked, ""));
-    let kind = kind.to_ascii_lowercase();
+    let (kind, path) = (kind.to_ascii_lowercase(), plain(path.trim_matches('.')));
     let is_meant = |table: &KindFields| {
         let name = table.kind.name().to_ascii_lowercase();
         let plural = match name.strip_suffix('y') {
@@ -86,11 +89,8 @@ fn chosen(
     let cut = |table: KindFields| {
         let mut report = whole(table);
         report.fields.retain(|field| {
-            let plain = plain(&field.path);
-            match below(&plain, &plain_or_spec(path)) {
-                Some(depth) => recursive || depth <= 1,
-                None => false,
-            }
+            let depth = below(&plain(&field.path), &path);
+            depth.is_some_and(|depth| recursive || depth <= 1)
         });
         (!report.fields.is_empty()).then_some(report)
     };
@@ -101,10 +101,6 @@ fn chosen(
 /// A path as people ask for it, without marks of lists.
 fn plain(path: &str) -> String {
     path.replace("[]", "").replace("[*]", "")
-}
-
-fn plain_or_spec(path: &str) -> String {
-    plain(path.trim_matches('.'))
 }
 
 /// How many steps a path is below another, 0 for the same.
@@ -124,13 +120,8 @@ fn whole(table: KindFields) -> Report {
         kind: table.kind.name(),
         group: table.kind.group(),
         versions: table.versions,
-        reach: match table.reach {
-            Reach::Served => "served",
-            Reach::Connections => "connections",
-            Reach::Explained => "explained",
-            Reach::Reported => "reported",
-            Reach::Kubernetes => "kubernetes",
-        },
+        reach: table.reach.as_str(),
+        words: table.reach.in_words(),
         fields: table.fields.into_iter().map(report).collect(),
     }
 }
@@ -151,17 +142,6 @@ fn report(field: Field) -> FieldReport {
     }
 }
 
-/// What a kind's reach means, for people.
-fn reach(reach: &str) -> &'static str {
-    match reach {
-        "served" => "weft run acts on it",
-        "connections" => "weft run acts on it at layer 4",
-        "explained" => "validated, compiled and explained; weft run does not act on it yet",
-        "reported" => "validated; it has no effect yet, and every object is reported",
-        _ => "Kubernetes' own; only the fields listed count",
-    }
-}
-
 fn kinds(found: &[Report]) -> String {
     let mut out = String::new();
     for report in found {
@@ -170,7 +150,7 @@ fn kinds(found: &[Report]) -> String {
             group => group,
         };
         let name = format!("{} ({group} {})", report.kind, report.versions.join(", "));
-        _ = writeln!(out, "{name}\n    {}", reach(report.reach));
+        _ = writeln!(out, "{name}\n    {}", report.words);
     }
     out
 }

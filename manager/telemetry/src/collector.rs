@@ -60,7 +60,8 @@ impl Collector for KernelCollector {
         let reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
         let snapshot = (self.source)();
         let mut page = Page { encoder };
-        // Not while totals are locked, which the engine waits for, which may be waited for here.
+        // Before totals are locked: who holds the rules waits for the engine, and who holds the engine
+        // for totals.
         page.rules(&self.rules.lock().unwrap_or_else(PoisonError::into_inner))?;
         let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
         totals.observe(&snapshot);

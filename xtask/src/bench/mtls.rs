@@ -56,14 +56,15 @@ pub(super) fn measure(
     }
     for way in [Way::Mtls, Way::Local] {
         let name = way.name();
-        let is_wanted = |row: &str| wanted(&format!("{name}-{row}"));
-        if is_wanted("rr") {
+        let any = |of: &[String]| of.iter().any(|row| wanted(&format!("{name}-{row}")));
+        if any(&["rr-p50".to_owned(), "rr-p99".to_owned()]) {
             rows.extend(say::step(&format!("{name}: request and response"), || {
                 request_response(&town, effort, way)
             })?);
         }
         for clients in [1, CLIENTS] {
-            if is_wanted("connect") || is_wanted("cpu-connect") {
+            let suffix = suffix(clients);
+            if any(&[format!("connect{suffix}"), format!("cpu-connect{suffix}")]) {
                 let what = format!("{name}: connections at once: {clients}");
                 rows.extend(say::step(&what, || {
                     connections(&town, effort, way, clients)
@@ -71,7 +72,8 @@ pub(super) fn measure(
             }
         }
         for streams in [1, 8] {
-            if is_wanted("stream") || is_wanted("cpu-stream") {
+            let suffix = suffix(streams);
+            if any(&[format!("stream{suffix}"), format!("cpu-stream{suffix}")]) {
                 let what = format!("{name}: streams at once: {streams}");
                 rows.extend(say::step(&what, || stream(&town, effort, way, streams))?);
             }

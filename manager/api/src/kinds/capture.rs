@@ -46,6 +46,9 @@ pub(crate) fn read(object: &Value, cx: &mut Reading<'_>) -> Capture {
     }
 }
 
+/// Of one annotation: the kernel's maps for them are shared by all workloads.
+const MOST_EXCLUDED: usize = 64;
+
 /// Items between commas; those that do not fit are told of and left out.
 fn list<T>(
     key: &str,
@@ -54,8 +57,17 @@ fn list<T>(
     item: fn(&str) -> Option<T>,
 ) -> Box<[T]> {
     let items = text.unwrap_or("").split(',').map(str::trim);
+    let items = items.filter(|text| !text.is_empty());
+    if items.clone().nth(MOST_EXCLUDED).is_some() {
+        annotation(key, |at| {
+            cx.warn(
+                at,
+                format_args!("only the first {MOST_EXCLUDED} of the list are left out of capture"),
+            );
+        });
+    }
     let mut found = Vec::new();
-    for text in items.filter(|text| !text.is_empty()) {
+    for text in items.take(MOST_EXCLUDED) {
         match item(text) {
             Some(item) => found.push(item),
             None => annotation(key, |at| {

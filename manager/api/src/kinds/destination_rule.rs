@@ -205,4 +205,18 @@ fn not_acted_on(object: &Value, cx: &mut Reading<'_>) {
             cx.not_acted_on(object, &[(format!("{prefix}.{field}").as_str(), *reason)]);
         }
     }
+    // The kernel has one set of backends for a service.
+    for field in [
+        "connectionPool.tcp.maxConnections",
+        "outlierDetection",
+        "loadBalancer.simple",
+    ] {
+        for prefix in [
+            "spec.subsets[].trafficPolicy",
+            "spec.subsets[].trafficPolicy.portLevelSettings[]",
+        ] {
+            let reason = "is not supported yet in a subset; what the rule says for all holds";
+            cx.not_acted_on(object, &[(format!("{prefix}.{field}").as_str(), reason)]);
+        }
+    }
 }

@@ -58,7 +58,7 @@ const MOST_TARGETS: usize = 16;
 const MOST: i64 = 1_000_000;
 
 pub(crate) fn read(object: &Value, _: &Metadata, cx: &mut Reading<'_>) -> Option<Resource> {
-    let spec: Written = cx.field(object, "spec")?;
+    let spec: Written = cx.own_field(object, "spec")?;
     let at = At::top("spec");
     let services = targets(&spec.target_refs, at.key("targetRefs"), cx);
     let connections = at.key("connections");

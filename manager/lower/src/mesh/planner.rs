@@ -409,13 +409,14 @@ impl MeshPlanner {
         let held = std::mem::replace(&mut self.image.excluded, excluded);
         let now = &self.image.excluded;
         // Exceptions first: a range must not for a moment take in what it does not.
-        for wanted in [0, 1] {
+        for value in [0, 1] {
             let new = now
                 .iter()
-                .filter(|(key, value)| **value == wanted && held.get(key) != Some(value));
+                .filter(|(key, entry)| **entry == value && held.get(key) != Some(entry));
             let new = new.map(|(key, value)| MapOp::PutExcluded(*key, *value));
             steps.excluded.extend(new);
         }
+        // In ascending length: a range goes before what is excepted from it.
         let gone = held.keys().filter(|key| !now.contains_key(key)).copied();
         steps.deletes.extend(gone.map(MapOp::DeleteExcluded));
         let held = self.image.enrolled.keys();
