@@ -98,7 +98,7 @@ fn load_programs(ebpf: &mut Ebpf, btf: &Btf) -> Result<Programs, Error> {
             program: name,
             cause: Box::new(cause),
         };
-        load(program, btf)
+        load_program(program, btf)
             .ok_or(Error::NoProgram { program: name })?
             .map_err(refused)?;
         let fd = program.fd().map_err(refused)?.as_fd().try_clone_to_owned();
@@ -108,7 +108,7 @@ fn load_programs(ebpf: &mut Ebpf, btf: &Btf) -> Result<Programs, Error> {
 }
 
 /// Loads a program; `None` when it is of a type we have none of.
-fn load(program: &mut Program, btf: &Btf) -> Option<Result<(), ProgramError>> {
+fn load_program(program: &mut Program, btf: &Btf) -> Option<Result<(), ProgramError>> {
     /// The verifier gives up with `EAGAIN` when a signal comes meanwhile (`do_check` in
     /// kernel/bpf/verifier.c); libbpf tries as often.
     const ATTEMPTS: usize = 5;
