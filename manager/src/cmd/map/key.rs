@@ -231,6 +231,7 @@ mod tests {
         );
         for (map, wrong) in [
             (maps::EDGES, "1,2"),
+            (maps::EDGES, "1,2,3,tcp,x"),
             (maps::SLOTS, "-1"),
             (maps::COUNTERS, "99"),
             (maps::WORKLOADS, "x"),

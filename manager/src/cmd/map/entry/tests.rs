@@ -117,7 +117,7 @@ fn an_edge_names_both_ends_and_its_key_can_be_asked_for() {
         service: 2,
         destination: 1,
         protocol: 6,
-        security: 0,
+        security: EdgeKey::HBONE,
         reserved: [0; 2],
     };
     with(|describe| {
@@ -128,7 +128,7 @@ fn an_edge_names_both_ends_and_its_key_can_be_asked_for() {
                 ..EdgeValue::default()
             },
         );
-        assert_eq!(entry.key, "0,2,1,tcp");
+        assert_eq!(entry.key, "0,2,1,tcp,hbone");
         let asked = super::super::Key::parse("EDGES", &entry.key).expect("a key");
         assert_eq!(asked, super::super::Key::Edge(key));
         assert_eq!(entry.value["source"], Value::Null);
