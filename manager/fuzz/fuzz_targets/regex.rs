@@ -1,4 +1,5 @@
-//! No pattern makes the translation panic, and what it lets through is an expression.
+//! No pattern makes the translation panic, and what it lets through is built in both forms that
+//! decisions use: as it is (rewriting) and anchored (matching).
 
 #![no_main]
 
@@ -7,7 +8,12 @@ use weft_api::re2;
 
 fuzz_target!(|pattern: &str| {
     match re2::translate(pattern) {
-        Ok(translated) => assert!(!translated.is_empty()),
+        Ok(translated) => {
+            let built = regex::Regex::new(&translated);
+            assert!(built.is_ok(), "{built:?}");
+            let anchored = regex::Regex::new(&format!("^(?:{translated})$"));
+            assert!(anchored.is_ok(), "{anchored:?}");
+        }
         Err(fault) => assert!(!fault.to_string().is_empty()),
     }
 });
