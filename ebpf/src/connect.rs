@@ -47,10 +47,8 @@ fn connect(ctx: &SockAddrContext, family: Family) -> i32 {
         if is_proxy(ctx) {
             return 1;
         }
-        if enrolment.flags & Enrolment::READY == 0 {
-            forget(ctx);
-            capture::refuse_unready(&key, netns, enrolment);
-            return balance::refused();
+        if enrolment.flags & Enrolment::READY == 0 && !address::is_loopback(&vip) {
+            return unready(ctx, family, &key, netns, enrolment);
         }
     }
     match balance::choose(&key, || address::client(ctx, family), netns) {
@@ -62,13 +60,8 @@ fn connect(ctx: &SockAddrContext, family: Family) -> i32 {
                 let Some(info) = remember(ctx, &key, netns) else {
                     return balance::refused();
                 };
-                address::copy(&raw mut info.peer, &vip);
-                info.peer_port = vip_port;
-                info.service = 0;
-                info.backend = 0;
-                info.generation = 0;
+                capture_dialled(info, &key);
                 info.destination = capture::workload(&vip);
-                info.flags = SocketInfo::REWRITTEN | SocketInfo::CAPTURED;
                 capture::to_proxy(ctx, family, &vip, enrolment);
                 1
             }
@@ -121,6 +114,41 @@ fn connect(ctx: &SockAddrContext, family: Family) -> i32 {
             1
         }
     }
+}
+
+/// A workload whose policy is not in the maps connects: refused, or, where the proxy is there for it,
+/// sent to wait there, whatever it dialled: nothing is chosen before policy is there to choose by.
+#[inline(always)]
+fn unready(
+    ctx: &SockAddrContext,
+    family: Family,
+    key: &ServiceKey,
+    netns: u64,
+    enrolment: &Enrolment,
+) -> i32 {
+    if enrolment.flags & Enrolment::HOLD != 0
+        && let Some(info) = remember(ctx, key, netns)
+    {
+        capture_dialled(info, key);
+        count(Counter::HELD);
+        capture::to_proxy(ctx, family, &key.address, enrolment);
+        return 1;
+    }
+    forget(ctx);
+    capture::refuse_unready(key, netns, enrolment);
+    balance::refused()
+}
+
+/// The proxy is to go where the application did; no service is behind it.
+#[inline(always)]
+fn capture_dialled(info: &mut SocketInfo, key: &ServiceKey) {
+    address::copy(&raw mut info.peer, &key.address);
+    info.peer_port = key.port;
+    info.service = 0;
+    info.backend = 0;
+    info.generation = 0;
+    info.destination = 0;
+    info.flags = SocketInfo::REWRITTEN | SocketInfo::CAPTURED;
 }
 
 /// Whether the socket is one of the proxy's own.

@@ -3,7 +3,8 @@
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
     btf_maps::{
-        Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf, SkStorage, lpm_trie::Key,
+        Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf, SkStorage, SockMap,
+        lpm_trie::Key,
     },
     macros::btf_map,
 };
@@ -88,6 +89,9 @@ const _: () = assert!(size_of::<Key<Place>>() == size_of::<weft_abi::ExcludedKey
 
 #[btf_map]
 pub(crate) static EXCLUDED: LpmTrie<Place, u32, 65536> = LpmTrie::new();
+
+#[btf_map]
+pub(crate) static HOLD: SockMap<1> = SockMap::new();
 
 #[btf_map]
 pub(crate) static CAPTURED: LruHashMap<EndKey, Captured, 16384> = LruHashMap::new();

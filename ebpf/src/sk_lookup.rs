@@ -1,5 +1,7 @@
 //! sk_lookup, in the namespace of each enrolled workload: whether a new connection is let in,
-//! before the workload's listener learns of it. A refusal is a reset to the client.
+//! before the workload's listener learns of it. A refusal is a reset to the client. While the
+//! workload's policy is not in the maps none is: it is refused, or its SYN is dropped, so that the
+//! client's kernel sends it again.
 //!
 //! Who the client is was written down by its own namespace (`ATTESTED`). What nothing was written
 //! of is a client without identity.
@@ -10,8 +12,8 @@ use aya_ebpf::{
     bindings::BPF_NOEXIST, btf_maps::lpm_trie::Key, macros::sk_lookup, programs::SkLookupContext,
 };
 use weft_abi::{
-    Address, Attested, ConnectionKey, EventKind, HitKey, MtlsMode, Peer, PolicyEvent, Protocol,
-    RuleBits, RuleSet, SetIdentityKey, SetPortKey, SetSourceKey,
+    Address, Attested, ConnectionKey, Counter, EventKind, HitKey, MtlsMode, Peer, PolicyEvent,
+    Protocol, RuleBits, RuleSet, SetIdentityKey, SetPortKey, SetSourceKey,
 };
 use weft_logic::{
     authz::{self, AuthzTables, Decision, Verdict},
@@ -23,7 +25,8 @@ use crate::{
     balance::Kernel,
     capture,
     maps::{
-        ATTESTED, AUTHZ_HITS, AUTHZ_IDENTITY, AUTHZ_PORT, AUTHZ_SETS, AUTHZ_SOURCE, SourceKey, tell,
+        ATTESTED, AUTHZ_HITS, AUTHZ_IDENTITY, AUTHZ_PORT, AUTHZ_SETS, AUTHZ_SOURCE, HOLD,
+        SourceKey, count, tell,
     },
 };
 
@@ -42,6 +45,38 @@ const HBONE_PORT: u16 = 15008;
 /// sk_lookup.
 #[sk_lookup]
 pub(crate) fn weft_sk_lookup(ctx: SkLookupContext) -> u32 {
+    let Some(connection) = arriving(&ctx) else {
+        return PASS;
+    };
+    let Some(peer) = capture::peer(&connection.destination) else {
+        return PASS;
+    };
+    if peer.flags & (Peer::HERE | Peer::BYPASS_INBOUND) != Peer::HERE {
+        return PASS;
+    }
+    let client = client(&connection);
+    if peer.flags & Peer::READY == 0 {
+        return unready(&ctx, &connection, &client);
+    }
+    if lets_in(peer, &connection, &client) {
+        PASS
+    } else {
+        DROP
+    }
+}
+
+/// sk_lookup, where the namespace's workload is not known yet.
+#[sk_lookup]
+pub(crate) fn weft_sk_unready(ctx: SkLookupContext) -> u32 {
+    match arriving(&ctx) {
+        Some(connection) => unready(&ctx, &connection, &client(&connection)),
+        None => PASS,
+    }
+}
+
+/// A TCP connection from elsewhere; `None` for what nobody is asked about.
+#[inline(always)]
+fn arriving(ctx: &SkLookupContext) -> Option<ConnectionKey> {
     let raw = ctx.lookup;
     // SAFETY: words of the context, one at a time.
     let (protocol, interface, port) = unsafe {
@@ -52,33 +87,30 @@ pub(crate) fn weft_sk_lookup(ctx: SkLookupContext) -> u32 {
         )
     };
     if protocol != u32::from(Protocol::TCP) || interface == LOOPBACK || port == HBONE_PORT {
-        return PASS;
+        return None;
     }
-    let connection = connection(&ctx, port);
+    let connection = connection(ctx, port);
     // From an address to itself, or from a loopback address as the proxy does, comes over loopback,
     // whatever the interface says.
     if connection.source.is(&connection.destination) || address::is_loopback(&connection.source) {
+        return None;
+    }
+    Some(connection)
+}
+
+/// Drops the SYN where something is there to do it, and the client tries again; else refuses.
+#[inline(always)]
+fn unready(ctx: &SkLookupContext, connection: &ConnectionKey, client: &Attested) -> u32 {
+    if HOLD.redirect_sk_lookup(ctx, 0, 0).is_ok() {
+        count(Counter::HELD);
         return PASS;
     }
-    match capture::peer(&connection.destination) {
-        Some(peer) if peer.flags & (Peer::HERE | Peer::BYPASS_INBOUND) == Peer::HERE => {
-            let client = client(&connection);
-            if lets_in(peer, &connection, &client) {
-                PASS
-            } else {
-                DROP
-            }
-        }
-        _ => PASS,
-    }
+    report(EventKind::NOT_READY, connection, client, 0, 0);
+    DROP
 }
 
 #[inline(always)]
 fn lets_in(peer: &Peer, connection: &ConnectionKey, client: &Attested) -> bool {
-    if peer.flags & Peer::READY == 0 {
-        report(EventKind::NOT_READY, connection, client, 0, 0);
-        return false;
-    }
     // The node itself, and the workload at another of its addresses.
     if client.service == Attested::HOST || (client.netns != 0 && client.netns == peer.netns) {
         return true;

@@ -243,13 +243,16 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let plane = Arc::new(plane);
     let metrics = evidence::Metrics::new();
     let settings = Settings::new(&config, &plane);
-    let mesh_side = MeshSide::new(
+    let mut mesh_side = MeshSide::new(
         Arc::clone(&plane),
         &config.node,
         &config.state,
         config.mesh.workloads.clone(),
         config.mesh.encrypt_on_node,
     );
+    if let Some(seconds) = config.mesh.hold {
+        mesh_side.hold(Duration::from_secs(seconds))?;
+    }
     let mut engine = Engine::new(settings, Arc::clone(&plane), mesh_side);
     if report.adopted {
         engine.adopt()?;

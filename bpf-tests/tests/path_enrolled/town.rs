@@ -99,9 +99,13 @@ impl Town {
     }
 
     pub(crate) fn enrol(&self, namespace: &Namespace) {
+        self.enrol_as(namespace, true);
+    }
+
+    pub(crate) fn enrol_as(&self, namespace: &Namespace, is_ready: bool) {
         let file = File::open(namespace.path()).unwrap();
         self.plane()
-            .enrol(file.as_fd(), cookie(namespace))
+            .enrol(file.as_fd(), cookie(namespace), is_ready)
             .unwrap_or_else(|error| panic!("{error}"));
     }
 
@@ -235,8 +239,11 @@ pub(crate) struct Said {
 }
 
 pub(crate) fn dial(to: SocketAddr) -> io::Result<Said> {
-    let stream = TcpStream::connect_timeout(&to, Duration::from_secs(2))?;
-    hear(stream)
+    dial_within(to, Duration::from_secs(2))
+}
+
+pub(crate) fn dial_within(to: SocketAddr, patience: Duration) -> io::Result<Said> {
+    hear(TcpStream::connect_timeout(&to, patience)?)
 }
 
 /// Reads what a [`Server`] says.

@@ -205,6 +205,9 @@ pub mod Counter {
     pub const ATTESTED_FULL: u32 = 9;
     /// Captured connections refused: `CAPTURED` was full.
     pub const CAPTURED_FULL: u32 = 10;
+    /// Connections, and first packets of connections, that wait until a workload's policy is in the
+    /// maps.
+    pub const HELD: u32 = 11;
     /// Number of counters.
-    pub const COUNT: u32 = 11;
+    pub const COUNT: u32 = 12;
 }

@@ -25,7 +25,8 @@ pub struct Enrolment {
 layout!(Enrolment, 16, [u32, u32, u32, u16, u16]);
 
 impl Enrolment {
-    /// `flags`: its policy is in the maps; without it every connect is refused.
+    /// `flags`: its policy is in the maps; without it every connect is refused, or waits (see
+    /// [`Self::HOLD`]).
     pub const READY: u32 = 1;
     /// `flags`: connections to workloads of this node are encrypted as well.
     pub const ENCRYPT_LOCAL: u32 = 2;
@@ -35,6 +36,8 @@ impl Enrolment {
     pub const EXCLUDES: u32 = 8;
     /// `flags`: a `ConnectionEvent` tells of each connection it opened, when that ends.
     pub const LOGGED: u32 = 16;
+    /// `flags`: without [`Self::READY`], what it opens waits at the proxy's port.
+    pub const HOLD: u32 = 32;
 }
 
 /// Value of `PEERS`, by address: a workload of the mesh, on any node.
@@ -61,8 +64,8 @@ impl Peer {
     pub const HERE: u32 = 1;
     /// `flags`: takes HBONE; clients on other nodes reach it so.
     pub const HBONE: u32 = 2;
-    /// `flags`: its policy is in the maps; without it connections to it are refused (with
-    /// [`Self::HERE`]).
+    /// `flags`: its policy is in the maps; without it connections to it are refused, or wait
+    /// where `HOLD` has a socket (with [`Self::HERE`]).
     pub const READY: u32 = 4;
     /// `flags`: `PORT_MODES` has entries for it.
     pub const PORT_MODES: u32 = 8;

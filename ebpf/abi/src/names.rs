@@ -38,6 +38,8 @@ pub mod maps {
     pub const PORT_MODES: &str = "PORT_MODES";
     /// LPM trie of `ExcludedKey` to whether it is (`u32`, 1 or 0).
     pub const EXCLUDED: &str = "EXCLUDED";
+    /// Sock map of one: a listener that drops all it gets, so that clients try again.
+    pub const HOLD: &str = "HOLD";
     /// LRU hash of `EndKey` to `Captured`.
     pub const CAPTURED: &str = "CAPTURED";
     /// Hash of `EndKey` to `Origin`.
@@ -60,7 +62,7 @@ pub mod maps {
     pub const CLIENT_STATE: &str = "CLIENT_STATE";
 
     /// All of the above.
-    pub const ALL: [&str; 28] = [
+    pub const ALL: [&str; 29] = [
         SERVICES,
         SLOTS,
         BACKENDS,
@@ -79,6 +81,7 @@ pub mod maps {
         PEERS,
         PORT_MODES,
         EXCLUDED,
+        HOLD,
         CAPTURED,
         ORIGINS,
         ATTESTED,
@@ -114,6 +117,8 @@ pub mod programs {
     pub const SOCKOPS: &str = "weft_sockops";
     /// sk_lookup, in the namespace of each enrolled workload.
     pub const SK_LOOKUP: &str = "weft_sk_lookup";
+    /// sk_lookup, in its place while the workload's policy is not in the maps.
+    pub const SK_UNREADY: &str = "weft_sk_unready";
     /// tcx ingress.
     pub const TC_INGRESS: &str = "weft_ingress";
     /// tcx egress.

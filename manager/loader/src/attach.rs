@@ -10,7 +10,7 @@ use std::{
 use weft_abi::names::programs;
 
 use crate::{
-    Cgroup, Error, enrol,
+    Cgroup, Error, Maps, enrol,
     object::Programs,
     pins::{BpfDir, link_name, remove_version},
     sys,
@@ -72,6 +72,7 @@ pub(crate) fn attach(
     programs: &Programs,
     cgroup: &Cgroup,
     interfaces: &[String],
+    maps: &Maps,
 ) -> Result<AttachReport, Error> {
     // All that can be wrong with the request is, before anything changes.
     let indices: Vec<u32> = interfaces
@@ -81,6 +82,7 @@ pub(crate) fn attach(
     let mut attachments = Attachments {
         pins,
         programs,
+        maps,
         others: pins.other_versions()?,
         report: AttachReport::default(),
     };
@@ -133,6 +135,7 @@ impl Target<'_> {
 struct Attachments<'a> {
     pins: &'a BpfDir,
     programs: &'a Programs,
+    maps: &'a Maps,
     /// Directories of other ABI versions.
     others: Vec<PathBuf>,
     report: AttachReport,
@@ -190,13 +193,7 @@ impl Attachments<'_> {
 
     /// Gives the program to the namespaces that are enrolled; answers their links.
     fn adopt_namespaces(&mut self) -> Result<Vec<String>, Error> {
-        let program = self
-            .programs
-            .get(programs::SK_LOOKUP)
-            .ok_or(Error::NoProgram {
-                program: programs::SK_LOOKUP,
-            })?;
-        let adopted = enrol::adopt(self.pins, &self.others, program.as_fd())?;
+        let adopted = enrol::adopt(self.pins, &self.others, self.programs, self.maps)?;
         self.report
             .replaced
             .extend(adopted.replaced.iter().cloned());

@@ -13,8 +13,9 @@ use std::{
 use weft_abi::names::programs;
 
 use crate::{
-    BpfDir, Error,
+    BpfDir, Error, Maps,
     attach::pin,
+    object::Programs,
     pins::{namespace_link_name, namespace_of},
     sys,
 };
@@ -29,6 +30,15 @@ pub struct EnrolledNamespace {
     pub cookie: u64,
     /// It still exists.
     pub alive: bool,
+}
+
+/// Which program a namespace gets.
+pub(crate) fn program(is_ready: bool) -> &'static str {
+    if is_ready {
+        programs::SK_LOOKUP
+    } else {
+        programs::SK_UNREADY
+    }
 }
 
 /// Attaches the program in a namespace, in place of one that is there already.
@@ -80,12 +90,21 @@ pub(crate) struct Adopted {
     pub(crate) removed: Vec<String>,
 }
 
-/// Adopts the links of this and of `others`, directories of other ABI versions.
+/// Adopts the links of this and of `others`, directories of other ABI versions. Which program each
+/// gets is said by the maps.
 pub(crate) fn adopt(
     pins: &BpfDir,
     others: &[std::path::PathBuf],
-    program: BorrowedFd<'_>,
+    loaded: &Programs,
+    maps: &Maps,
 ) -> Result<Adopted, Error> {
+    let update = |link: &OwnedFd, name: &str| -> Result<bool, Error> {
+        let is_ready = namespace_of(name).map(|cookie| maps.is_ready(cookie));
+        let name = program(is_ready.transpose()?.unwrap_or(false));
+        let program = loaded.get(name);
+        let program = program.ok_or(Error::NoProgram { program: name })?;
+        Ok(is_alive(link)? && sys::link::update(link.as_fd(), program.as_fd()).is_ok())
+    };
     let mut adopted = Adopted {
         replaced: Vec::new(),
         removed: Vec::new(),
@@ -94,7 +113,7 @@ pub(crate) fn adopt(
     for name in own.iter().filter(|name| namespace_of(name).is_some()) {
         let path = pins.link(name);
         let link = open(&path)?;
-        if is_alive(&link)? && sys::link::update(link.as_fd(), program).is_ok() {
+        if update(&link, name)? {
             adopted.replaced.push(name.clone());
         } else {
             fs::remove_file(&path).map_err(Error::file("unpin", &path))?;
@@ -107,7 +126,7 @@ pub(crate) fn adopt(
                 continue;
             }
             let link = open(&other.join("links").join(&name))?;
-            if is_alive(&link)? && sys::link::update(link.as_fd(), program).is_ok() {
+            if update(&link, &name)? {
                 pin(&link, &pins.link(&name))?;
                 adopted.replaced.push(name);
             }

@@ -2,8 +2,8 @@
 //! reads their maps, listens to their events. It decides nothing about policy: what to write comes
 //! as [`weft_lower::MapOp`]s.
 //!
-//! Reading order: [`plane`] (load, attach), [`mod@enrol`] (network namespaces), [`apply`] and [`maps`] (what is in the maps),
-//! [`pinned`] (the same without a manager), [`events`], [`iterate`], [`sockets`], [`mod@uninstall`];
+//! Reading order: [`plane`] (load, attach), [`mod@enrol`] (network namespaces), [`hold`]
+//! (who waits), [`apply`] and [`maps`] (what is in the maps), [`pinned`] (the same without a manager), [`events`], [`iterate`], [`sockets`], [`mod@uninstall`];
 //! below them [`pins`] (layout of the pin directory), [`cgroup`], [`lock`], [`features`], [`btf`]
 //! and the raw system call.
 
@@ -12,6 +12,8 @@ pub mod plane;
 mod attach;
 
 pub mod enrol;
+
+pub mod hold;
 
 pub mod apply;
 
@@ -54,6 +56,7 @@ pub use enrol::EnrolledNamespace;
 pub use error::Error;
 pub use events::{Events, Told};
 pub use features::{Feature, Support};
+pub use hold::Hold;
 pub use lock::Lock;
 pub use maps::{MapUsage, Maps};
 pub use pinned::{MapDescription, Pinned, PinnedProgram};

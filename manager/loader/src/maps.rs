@@ -76,6 +76,7 @@ pub struct Maps {
     pub client_state: Table<ClientKey, ClientState>,
     counters: OwnedFd,
     pub(crate) sockets: OwnedFd,
+    pub(crate) hold: OwnedFd,
 }
 
 /// How full a map is.
@@ -122,6 +123,7 @@ impl Maps {
             client_state: Table::open(pins, maps::CLIENT_STATE)?,
             counters: open_checked::<u32, u64>(pins, maps::COUNTERS)?,
             sockets: open_checked::<i32, SocketInfo>(pins, maps::SOCKETS)?,
+            hold: open_checked::<u32, u32>(pins, maps::HOLD)?,
         })
     }
 
@@ -239,6 +241,13 @@ impl Maps {
     /// [`Error::Bpf`].
     pub fn authz_hits(&self) -> Result<Vec<(HitKey, u64)>, Error> {
         read(&self.hits)
+    }
+
+    /// Whether what is enrolled in a namespace has its policy in the maps.
+    pub(crate) fn is_ready(&self, netns: u64) -> Result<bool, Error> {
+        let enrolment = self.enrolled.value(&netns);
+        let enrolment = enrolment.map_err(Error::bpf("read map", maps::ENROLLED))?;
+        Ok(enrolment.is_some_and(|it| it.flags & Enrolment::READY != 0))
     }
 
     /// Forgets whom the clients of a namespace were written down as.

@@ -90,7 +90,11 @@ fn load_programs(ebpf: &mut Ebpf, btf: &Btf) -> Result<Programs, Error> {
         .chain(&TC_HOOKS)
         .map(|hook| hook.program);
     let mut loaded = Programs::new();
-    for name in hooks.chain([programs::SK_LOOKUP, programs::ITER_SOCKETS]) {
+    for name in hooks.chain([
+        programs::SK_LOOKUP,
+        programs::SK_UNREADY,
+        programs::ITER_SOCKETS,
+    ]) {
         let program = ebpf
             .program_mut(name)
             .ok_or(Error::NoProgram { program: name })?;

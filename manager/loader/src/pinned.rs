@@ -167,6 +167,7 @@ fn kind(kind: u32) -> &'static str {
         6 => "percpu_array",
         9 => "lru_hash",
         11 => "lpm_trie",
+        15 => "sockmap",
         24 => "sk_storage",
         27 => "ringbuf",
         _ => "other",

@@ -21,6 +21,7 @@ use crate::{
     Applied, ApplyError, AttachReport, BpfDir, Cgroup, Error, Events, Maps, TraceLog, apply,
     attach, cgroup,
     enrol::{self, EnrolledNamespace},
+    hold::Hold,
     iterate,
     object::{self, Programs},
     sys,
@@ -152,18 +153,39 @@ impl Plane {
     /// # Errors
     /// [`Error::Bpf`] and [`Error::NoInterface`]; what was attached by then stays.
     pub fn attach(&self) -> Result<AttachReport, Error> {
-        attach::attach(&self.pins, &self.programs, &self.cgroup, &self.interfaces)
+        attach::attach(
+            &self.pins,
+            &self.programs,
+            &self.cgroup,
+            &self.interfaces,
+            &self.maps,
+        )
     }
 
     /// Attaches the program that lets connections in, in a network namespace with this cookie (see
-    /// [`crate::netns_cookie`]), in place of one that is there already. What it does is said by
-    /// `ENROLLED` and `PEERS`; without entries there it lets all in.
+    /// [`crate::netns_cookie`]), in place of one that is there already. For a namespace that is ready
+    /// what it does is said by `ENROLLED` and `PEERS`, and without entries there it lets all in; for
+    /// one that is not it lets nothing in.
     ///
     /// # Errors
     /// [`Error::Bpf`] and [`Error::File`].
-    pub fn enrol(&self, namespace: BorrowedFd<'_>, cookie: u64) -> Result<(), Error> {
-        let program = self.program(programs::SK_LOOKUP)?;
+    pub fn enrol(
+        &self,
+        namespace: BorrowedFd<'_>,
+        cookie: u64,
+        is_ready: bool,
+    ) -> Result<(), Error> {
+        let program = self.program(enrol::program(is_ready))?;
         enrol::enrol(&self.pins, program, namespace, cookie)
+    }
+
+    /// Makes connections to workloads that are not ready wait, which are refused otherwise, until what
+    /// is returned is dropped: their SYNs are dropped, and the client's kernel sends them again.
+    ///
+    /// # Errors
+    /// [`Error::Bpf`] and [`Error::Socket`].
+    pub fn hold(&self) -> Result<Hold, Error> {
+        Hold::begin(self.maps.hold.as_fd())
     }
 
     /// Detaches it, and forgets who the clients of the namespace were; false when it was not

@@ -1,4 +1,5 @@
-//! The bpf(2) commands that aya does not offer, as safe functions over descriptors.
+//! The bpf(2) commands that aya does not offer, and a socket option, as safe functions over
+//! descriptors.
 //!
 //! Every attribute struct below is the prefix of the kernel's `union bpf_attr` for one command
 //! (include/uapi/linux/bpf.h, Linux 6.18); the kernel takes the missing tail as zero.
@@ -15,6 +16,8 @@ pub(crate) mod map;
 pub(crate) mod object;
 
 pub(crate) mod probe;
+
+pub(crate) mod socket;
 
 /// Commands, as numbered by `enum bpf_cmd`.
 mod command {

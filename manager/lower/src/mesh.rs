@@ -39,6 +39,8 @@ pub struct MeshFacts {
     pub encrypts_local: bool,
     /// Whether ends of connections are to be told of.
     pub logs: bool,
+    /// Whether what workloads open that are not known yet waits at the proxy's port, if it is there.
+    pub holds: bool,
 }
 
 /// A network namespace of this node, and the workload in it.

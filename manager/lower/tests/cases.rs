@@ -64,6 +64,7 @@ fn image(mesh: &Mesh) -> String {
         enrolments: enrolments.collect(),
         encrypts_local: false,
         logs: false,
+        holds: false,
     };
     meshes.prepare(mesh, None, &mesh_facts, &mut planner);
     let plan = planner.plan_full(mesh, &node, NOW);

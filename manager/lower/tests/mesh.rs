@@ -134,6 +134,7 @@ fn world() -> impl Strategy<Value = World> {
                 enrolments: enrolments.collect(),
                 encrypts_local: false,
                 logs: false,
+                holds: false,
             },
         }
     })

@@ -100,6 +100,12 @@ pub enum Error {
     /// The proxy is going away, or the workload is.
     #[error("the workload leaves the mesh")]
     Leaving,
+    /// The workload's policy was not known in time.
+    #[error("the policy of the workload was not known within {after:?}")]
+    NotReady {
+        /// How long the connection waited.
+        after: Duration,
+    },
     /// A failure that several connections share.
     #[error(transparent)]
     Shared(Arc<Self>),

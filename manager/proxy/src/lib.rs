@@ -10,6 +10,7 @@
 
 mod buffers;
 mod error;
+mod held;
 mod hpack;
 mod http2;
 mod inbound;

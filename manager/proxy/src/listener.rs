@@ -1,6 +1,6 @@
 //! Accepting connections.
 
-use std::{os::fd::OwnedFd, rc::Rc, time::Duration};
+use std::{net::SocketAddr, os::fd::OwnedFd, time::Duration};
 
 use rustix::{
     io::Errno,
@@ -8,10 +8,10 @@ use rustix::{
 };
 use tokio::io::{Interest, unix::AsyncFd};
 
-use crate::{Direction, socket::address, worker::Worker};
+use crate::socket::address;
 
-/// Accepts for one workload until its task is aborted.
-pub(crate) async fn accept(worker: Rc<Worker>, key: u64, direction: Direction, socket: OwnedFd) {
+/// Accepts until its task is aborted.
+pub(crate) async fn accept(socket: OwnedFd, take: impl Fn(OwnedFd, SocketAddr)) {
     /// Connections before other tasks get their turn.
     const TURNS: usize = 16;
     #[expect(
@@ -20,7 +20,7 @@ pub(crate) async fn accept(worker: Rc<Worker>, key: u64, direction: Direction, s
     )]
     let socket = match AsyncFd::with_interest(socket, Interest::READABLE) {
         Ok(socket) => socket,
-        Err(error) => return tracing::error!(key, %error, "cannot listen"),
+        Err(error) => return tracing::error!(%error, "cannot listen"),
     };
     loop {
         let Ok(mut guard) = socket.readable().await else {
@@ -33,7 +33,7 @@ pub(crate) async fn accept(worker: Rc<Worker>, key: u64, direction: Direction, s
             ) {
                 Ok((fd, Some(peer))) => {
                     if let Ok(peer) = address(peer) {
-                        worker.dispatch(key, direction, fd, peer);
+                        take(fd, peer);
                     }
                 }
                 Err(Errno::AGAIN) => {
@@ -43,7 +43,7 @@ pub(crate) async fn accept(worker: Rc<Worker>, key: u64, direction: Direction, s
                 // The client gave up, or there was an error on its way here (accept(2)).
                 Ok(_) | Err(Errno::CONNABORTED | Errno::INTR | Errno::PROTO | Errno::NETDOWN) => {}
                 Err(error) => {
-                    tracing::warn!(key, %error, "cannot accept; trying again");
+                    tracing::warn!(%error, "cannot accept; trying again");
                     tokio::time::sleep(Duration::from_millis(100)).await;
                     break;
                 }

@@ -82,20 +82,7 @@ const BACKLOG: i32 = 4096;
 impl Listeners {
     /// In the calling thread's namespace.
     pub(crate) fn bind(outbound: u16, inbound: u16) -> io::Result<Self> {
-        let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let first = match listen(SocketAddr::new(loopback, outbound)) {
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                listen(SocketAddr::new(loopback, 0))?
-            }
-            other => other?,
-        };
-        let outbound_port = port(&first)?;
-        let mut outbound = vec![first];
-        let loopback = IpAddr::V6(Ipv6Addr::LOCALHOST);
-        match listen(SocketAddr::new(loopback, outbound_port)) {
-            Err(error) if lacks_ipv6(&error) => {}
-            other => outbound.push(other?),
-        }
+        let (outbound, outbound_port) = loopback(outbound)?;
         let inbound = match listen(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), inbound)) {
             Err(error) if lacks_ipv6(&error) => {
                 listen(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), inbound))?
@@ -109,6 +96,26 @@ impl Listeners {
             inbound,
         })
     }
+}
+
+/// Listens on 127.0.0.1 and, where there is IPv6, `::1`, in the calling thread's namespace: on this
+/// port if it is free, else on another.
+pub(crate) fn loopback(wanted: u16) -> io::Result<(Vec<OwnedFd>, u16)> {
+    let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let first = match listen(SocketAddr::new(loopback, wanted)) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            listen(SocketAddr::new(loopback, 0))?
+        }
+        other => other?,
+    };
+    let port = port(&first)?;
+    let mut listeners = vec![first];
+    let loopback = IpAddr::V6(Ipv6Addr::LOCALHOST);
+    match listen(SocketAddr::new(loopback, port)) {
+        Err(error) if lacks_ipv6(&error) => {}
+        other => listeners.push(other?),
+    }
+    Ok((listeners, port))
 }
 
 fn listen(at: SocketAddr) -> io::Result<OwnedFd> {

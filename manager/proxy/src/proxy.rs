@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     rc::Rc,
     sync::{Arc, OnceLock, atomic::AtomicUsize},
     thread::JoinHandle,
@@ -13,11 +14,9 @@ use tokio::{
     task::LocalSet,
 };
 
-use std::os::fd::AsFd;
-
 use crate::{
     Credentials, Kernel, Live, Observer, Policy, Settings, Workload,
-    namespace::{Home, Listeners},
+    namespace::{self, Home, Listeners},
     worker::{Command, Shared, Worker},
 };
 
@@ -89,16 +88,8 @@ impl Proxy {
     pub fn add(&self, workload: Workload) -> io::Result<Listening> {
         let settings = &self.shared.settings;
         let ports = (settings.outbound_port, settings.inbound_port);
-        // A thread of its own: a namespace belongs to a thread, and this one is the caller's.
-        let listeners = std::thread::scope(|scope| {
-            let bind = || {
-                Home::here()?.inside(workload.netns.as_fd(), || Listeners::bind(ports.0, ports.1))
-            };
-            let thread = scope.spawn(bind);
-            thread
-                .join()
-                .unwrap_or_else(|_| Err(io::Error::other("the thread that binds panicked")))
-        })?;
+        let netns = workload.netns.as_fd();
+        let listeners = inside(netns, || Listeners::bind(ports.0, ports.1))?;
         let listening = Listening {
             outbound_port: listeners.outbound_port,
             inbound_port: listeners.inbound_port,
@@ -119,6 +110,32 @@ impl Proxy {
             self.workers[index].send(command).ok();
         }
         Ok(listening)
+    }
+
+    /// Listens on a namespace's loopback for captured connections of a workload that is not known yet,
+    /// and lets them wait; answers the port. Ends with [`Self::release`] or [`Self::remove`].
+    ///
+    /// # Errors
+    /// When the namespace cannot be entered.
+    pub fn hold(&self, key: u64, netns: OwnedFd) -> io::Result<u16> {
+        let (listeners, port) = inside(netns.as_fd(), || namespace::loopback(0))?;
+        self.workers[self.room(key)]
+            .send(Command::Hold(key, netns, listeners))
+            .ok();
+        Ok(port)
+    }
+
+    /// Lets what waits go on: each connection is opened again, as the application opened it. For this
+    /// the process must be in a cgroup that the kernel programs serve.
+    pub fn release(&self, key: u64) {
+        self.workers[self.room(key)]
+            .send(Command::Release(key))
+            .ok();
+    }
+
+    /// The thread that holds the connections of a namespace.
+    fn room(&self, key: u64) -> usize {
+        (key % self.workers.len() as u64) as usize
     }
 
     /// Ends a workload's connections and stops listening in its namespace.
@@ -190,6 +207,20 @@ impl Drop for Proxy {
             thread.join().ok();
         }
     }
+}
+
+/// Makes something in a namespace, on a thread of its own: a namespace belongs to a thread, and this
+/// one is the caller's.
+fn inside<T: Send>(
+    netns: BorrowedFd<'_>,
+    make: impl FnOnce() -> io::Result<T> + Send,
+) -> io::Result<T> {
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| Home::here()?.inside(netns, make));
+        thread
+            .join()
+            .unwrap_or_else(|_| Err(io::Error::other("the thread that binds panicked")))
+    })
 }
 
 fn spawn(

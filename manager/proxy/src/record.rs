@@ -87,6 +87,8 @@ pub enum Flag {
     Identity,
     /// `CERT_REVOKED`: the peer's certificate is.
     Revoked,
+    /// `NOT_READY`: policy of the workload here was not known in time.
+    NotReady,
 }
 
 impl Flag {
@@ -100,6 +102,7 @@ impl Flag {
             Self::Http2 => "H2_HANDSHAKE_FAILURE",
             Self::Identity => "IDENTITY_ERROR",
             Self::Revoked => "CERT_REVOKED",
+            Self::NotReady => "NOT_READY",
         }
     }
 }
@@ -118,6 +121,7 @@ impl From<&Error> for Flag {
                 _ => Self::Tls,
             },
             Error::Revoked(_) => Self::Revoked,
+            Error::NotReady { .. } => Self::NotReady,
             Error::Tls(_) | Error::Record | Error::Cipher => Self::Tls,
             Error::Identity(_) | Error::Unexpected { .. } | Error::NoCredentials(_) => {
                 Self::Identity

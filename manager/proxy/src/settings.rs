@@ -29,6 +29,8 @@ pub struct Settings {
     pub handshake_timeout: Duration,
     /// For connecting to a peer's proxy or an application, and for the answer to CONNECT.
     pub connect_timeout: Duration,
+    /// How long connections of a workload that is not known yet wait for it ([`crate::Proxy::hold`]).
+    pub hold_timeout: Duration,
     /// After which a connection between proxies without tunnels is closed.
     pub idle_timeout: Duration,
     /// Silence after which a peer with open tunnels is asked whether it is still there, and after
@@ -52,6 +54,7 @@ impl Default for Settings {
             burst: 16,
             handshake_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(10),
+            hold_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(90),
             keepalive: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(30),

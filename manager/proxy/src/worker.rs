@@ -24,6 +24,7 @@ use crate::{
     Connection, Credentials, Direction, Error, Kernel, Live, Observer, Policy, Record, Settings,
     Verdict, Workload,
     buffers::Buffers,
+    held::Rooms,
     inbound, listener,
     namespace::{Home, Listeners},
     outbound,
@@ -55,6 +56,10 @@ impl Shared {
 pub(crate) enum Command {
     Add(Arc<Workload>, Option<Listeners>),
     Remove(u64),
+    /// Connections from this namespace wait.
+    Hold(u64, OwnedFd, Vec<OwnedFd>),
+    /// They go on.
+    Release(u64),
     /// A connection that another thread accepted.
     Accepted(u64, Direction, OwnedFd, SocketAddr),
     PolicyChanged,
@@ -70,6 +75,7 @@ pub(crate) struct Worker {
     pub(crate) buffers: Rc<Buffers>,
     pub(crate) home: Home,
     pub(crate) pool: Pool,
+    pub(crate) rooms: Rooms,
     index: usize,
     members: RefCell<HashMap<u64, Rc<Member>>>,
     sessions: RefCell<Vec<(u64, Weak<Session>)>>,
@@ -109,6 +115,7 @@ impl Worker {
             buffers: Rc::new(Buffers::new(shared.settings.burst, Instant::now())),
             home: Home::here()?,
             pool: Pool::default(),
+            rooms: Rooms::default(),
             index,
             members: RefCell::default(),
             sessions: RefCell::default(),
@@ -143,6 +150,8 @@ impl Worker {
         match command {
             Command::Add(workload, listeners) => self.add(workload, listeners),
             Command::Remove(key) => self.remove(key),
+            Command::Hold(key, netns, listeners) => Rooms::open(self, key, netns, listeners),
+            Command::Release(key) => self.rooms.release(key),
             Command::Accepted(key, direction, fd, peer) => self.carry(key, direction, fd, peer),
             Command::PolicyChanged => self.check_again(),
             Command::TrustChanged => self.verify_again(),
@@ -156,12 +165,15 @@ impl Worker {
         let member = Rc::new(Member::new(workload));
         if let Some(listeners) = listeners {
             let key = member.key();
+            let accept = |direction, socket| {
+                let worker = self.clone();
+                let take = move |fd, peer| worker.dispatch(key, direction, fd, peer);
+                spawn_local(listener::accept(socket, take)).abort_handle()
+            };
             for socket in listeners.outbound {
-                let task = listener::accept(self.clone(), key, Direction::Outbound, socket);
-                member.listens(spawn_local(task).abort_handle());
+                member.listens(accept(Direction::Outbound, socket));
             }
-            let task = listener::accept(self.clone(), key, Direction::Inbound, listeners.inbound);
-            member.listens(spawn_local(task).abort_handle());
+            member.listens(accept(Direction::Inbound, listeners.inbound));
         }
         let old = self.members.borrow_mut().insert(member.key(), member);
         if let Some(old) = old {
@@ -173,6 +185,7 @@ impl Worker {
         if let Some(member) = self.members.borrow_mut().remove(&key) {
             member.leave();
         }
+        self.rooms.close(key);
         self.pool.forget(key);
         let sessions = self.living(|it| *it == key);
         sessions.iter().for_each(|it| it.cut());
@@ -227,6 +240,13 @@ impl Worker {
         }
     }
 
+    /// Whether a workload can show who it is.
+    pub(crate) fn has_certificate(&self, key: u64) -> bool {
+        let members = self.members.borrow();
+        let identity = members.get(&key).map(|it| &it.workload.identity);
+        identity.is_some_and(|identity| self.shared.credentials.server(identity).is_some())
+    }
+
     /// A place for one more connection; `None` when there are too many.
     pub(crate) fn place(&self) -> Option<Place> {
         if self.shared.connections() >= self.shared.settings.max_connections {
@@ -269,6 +289,11 @@ impl Worker {
     /// Notes a connection of an application, and tells of it.
     pub(crate) fn opened(&self, connection: Connection, began: Instant, way: Way) -> u64 {
         self.shared.observer.opened(&connection);
+        self.note(connection, began, way)
+    }
+
+    /// Notes a connection that nobody is told of.
+    pub(crate) fn note(&self, connection: Connection, began: Instant, way: Way) -> u64 {
         let number = self.next.get();
         self.next.set(number + 1);
         let carried = Carried {
@@ -281,9 +306,14 @@ impl Worker {
         number
     }
 
+    /// It is over; nobody is told.
+    pub(crate) fn forget(&self, number: u64) -> Option<Rc<Carried>> {
+        self.carried.borrow_mut().remove(&number)
+    }
+
     /// Tells that it is over.
     pub(crate) fn closed(&self, number: u64, result: Result<(), Error>) {
-        let Some(carried) = self.carried.borrow_mut().remove(&number) else {
+        let Some(carried) = self.forget(number) else {
             return;
         };
         let error = carried.forbidden.take().or(result.err());
@@ -395,6 +425,7 @@ impl Worker {
         for member in self.members.borrow().values() {
             member.stop_listening();
         }
+        self.rooms.close_all();
         for session in self.living(|_| true) {
             session.leave();
         }

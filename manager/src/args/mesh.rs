@@ -19,6 +19,19 @@ pub(crate) struct MeshArgs {
     #[arg(long)]
     pub(crate) encrypt_on_node: bool,
 
+    /// Let connections from and to an enrolled workload wait until its policy is known, instead of
+    /// refusing them; those it opens for at most SECONDS, 30 when left out. weft itself must run in
+    /// the cgroup that is served
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "30",
+        value_parser = clap::value_parser!(u64).range(1..=86_400)
+    )]
+    pub(crate) hold: Option<u64>,
+
     /// Write a line for each connection that an enrolled workload opens or the proxy takes, also
     /// those refused, to this file; `-` is standard output
     #[arg(long, value_name = "FILE")]

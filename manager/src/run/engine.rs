@@ -309,7 +309,7 @@ impl Engine {
             return;
         }
         let writes = self.write(&ops);
-        self.mesh_side.unhook();
+        self.mesh_side.settle();
         let at = now();
         let effect = since.map(|since| at.saturating_sub(since));
         self.generation += 1;

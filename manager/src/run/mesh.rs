@@ -3,11 +3,13 @@
 //!
 //! Reading order: this file (enrolments to facts to plans), [`view`] (what the proxy sees of policy),
 //! [`bridge`] (the proxy's questions answered), [`wallet`] (certificates as TLS wants them),
-//! [`refused`] (events to refusals), [`report`] (what operators see of enrolments), [`revoke`] (live connections under new policy), [`rules`]
-//! (how often policy decided), [`access`].
+//! [`refused`] (events to refusals), [`report`] (what operators see of enrolments), [`hold`] (who
+//! waits), [`revoke`] (live connections under new policy), [`rules`] (how often policy decided),
+//! [`access`].
 
 pub(crate) mod access;
 mod bridge;
+mod hold;
 mod refused;
 mod report;
 pub(crate) mod revoke;
@@ -16,7 +18,7 @@ mod view;
 mod wallet;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fs,
     net::IpAddr,
     os::fd::AsFd,
@@ -25,7 +27,7 @@ use std::{
     time::Duration,
 };
 
-use weft_abi::Peer;
+use weft_abi::{Enrolment, Peer};
 use weft_identity::SpiffeId;
 use weft_loader::Plane;
 use weft_lower::{
@@ -68,8 +70,11 @@ pub(crate) struct MeshSide {
     carried: BTreeMap<u64, Carried>,
     /// Why the proxy does not listen for a workload, by namespace cookie.
     uncarried: BTreeMap<u64, String>,
-    /// Namespaces with our hook.
-    hooked: BTreeSet<u64>,
+    /// Namespaces with our hook, and whether it is the one for those whose policy is in the maps.
+    hooked: BTreeMap<u64, bool>,
+    hold: Option<hold::Holding>,
+    /// Ports where connections wait, by namespace.
+    rooms: BTreeMap<u64, u16>,
     pub(crate) refusals: Refusals,
     pub(crate) view: Arc<View>,
     proxy: Option<Proxy>,
@@ -101,7 +106,9 @@ impl MeshSide {
             enrolments: Enrolments::new(state, claims),
             carried: BTreeMap::new(),
             uncarried: BTreeMap::new(),
-            hooked: BTreeSet::new(),
+            hooked: BTreeMap::new(),
+            hold: None,
+            rooms: BTreeMap::new(),
             refusals: Refusals::default(),
             view: Arc::default(),
             proxy: None,
@@ -128,13 +135,11 @@ impl MeshSide {
         let bridge = Arc::new(bridge);
         let kernel: Arc<dyn weft_proxy::Kernel> = Arc::clone(&bridge) as _;
         let wallet = Arc::new(Wallet::new(certificates.clone()));
-        let proxy = Proxy::start(
-            weft_proxy::Settings::default(),
-            kernel,
-            bridge,
-            wallet,
-            observer,
-        )?;
+        let mut settings = weft_proxy::Settings::default();
+        if let Some(holding) = &self.hold {
+            settings.hold_timeout = holding.timeout;
+        }
+        let proxy = Proxy::start(settings, kernel, bridge, wallet, observer)?;
         self.proxy = Some(proxy);
         self.certificates = Some(certificates);
         Ok(())
@@ -145,7 +150,10 @@ impl MeshSide {
         let dump = self.plane.maps().mesh()?;
         self.planner.adopt(dump, self.planner.names().clone());
         let enrolled = self.plane.enrolled()?;
-        self.hooked = enrolled.iter().map(|one| one.cookie).collect();
+        let hooked = enrolled.iter().map(|one| one.cookie);
+        self.hooked = hooked
+            .map(|cookie| (cookie, self.is_ready(cookie)))
+            .collect();
         Ok(())
     }
 
@@ -159,9 +167,13 @@ impl MeshSide {
         }
         for begun in &change.begun {
             let name = &begun.claim.name;
-            match self.plane.enrol(begun.netns.as_fd(), begun.cookie) {
+            let is_ready = self.is_ready(begun.cookie);
+            match self
+                .plane
+                .enrol(begun.netns.as_fd(), begun.cookie, is_ready)
+            {
                 Ok(()) => {
-                    self.hooked.insert(begun.cookie);
+                    self.hooked.insert(begun.cookie, is_ready);
                     tracing::info!("{name} is enrolled, in {}", begun.claim.netns.display());
                 }
                 Err(error) => tracing::error!("cannot enrol {name}: {error}"),
@@ -170,7 +182,14 @@ impl MeshSide {
         self.sync(mesh) || changed
     }
 
-    /// Makes the proxy listen for what is enrolled and known, and for nothing else.
+    /// Whether the maps have the policy of what is enrolled in a namespace, as last planned.
+    fn is_ready(&self, cookie: u64) -> bool {
+        let enrolment = self.planner.enrolment(cookie);
+        enrolment.is_some_and(|it| it.flags & Enrolment::READY != 0)
+    }
+
+    /// Makes the proxy listen for what is enrolled and known, and for nothing else; or, for what is
+    /// not known yet, lets connections wait.
     fn sync(&mut self, mesh: &Mesh) -> bool {
         let Some(proxy) = &self.proxy else {
             return false;
@@ -208,6 +227,9 @@ impl MeshSide {
                 continue;
             }
             let Some((identity, addresses)) = wanted.get(&cookie) else {
+                if self.hold.is_some() && !self.rooms.contains_key(&cookie) {
+                    changed |= hold::open_room(proxy, &enrolled, &mut self.rooms);
+                }
                 continue;
             };
             match listen(proxy, &enrolled, identity, addresses) {
@@ -238,7 +260,7 @@ impl MeshSide {
     fn facts(&self) -> MeshFacts {
         let enrolments = self.enrolments.open().filter(|one| {
             // Without the hook policy does not hold there, so nobody may rely on it.
-            self.hooked.contains(&one.cookie)
+            self.hooked.contains_key(&one.cookie)
         });
         MeshFacts {
             node: Some(Arc::clone(&self.node)),
@@ -247,15 +269,16 @@ impl MeshSide {
                     netns: one.cookie,
                     namespace: one.claim.name.namespace.as_str().into(),
                     name: one.claim.name.name.as_str().into(),
-                    proxy_port: self
-                        .carried
-                        .get(&one.cookie)
-                        .map_or(0, |carried| carried.port),
+                    proxy_port: match self.carried.get(&one.cookie) {
+                        Some(carried) => carried.port,
+                        None => self.rooms.get(&one.cookie).copied().unwrap_or(0),
+                    },
                     bypasses_outbound: false,
                 })
                 .collect(),
             encrypts_local: self.encrypts_local,
             logs: self.log.as_ref().is_some_and(|log| log.is_kept()),
+            holds: self.hold.is_some(),
         }
     }
 
@@ -321,18 +344,6 @@ impl MeshSide {
         }
     }
 
-    /// After the writes: takes the hooks out of namespaces that are not enrolled any more.
-    pub(crate) fn unhook(&mut self) {
-        let open: BTreeSet<u64> = self.enrolments.open().map(|one| one.cookie).collect();
-        let gone: Vec<u64> = self.hooked.difference(&open).copied().collect();
-        for cookie in gone {
-            match self.plane.unenrol(cookie) {
-                Ok(_) => drop(self.hooked.remove(&cookie)),
-                Err(error) => tracing::error!("cannot take the hook out of a namespace: {error}"),
-            }
-        }
-    }
-
     fn save_names(&mut self) {
         let names = self.planner.names();
         if self.saved_revision == Some(names.revision()) {
@@ -375,15 +386,20 @@ impl MeshSide {
         Some(seconds as i64)
     }
 
+    /// Whether a process, by its directory in /proc, is in the cgroup that is served.
+    fn serves_process(&self, process: &str) -> bool {
+        let cgroups = fs::read_to_string(format!("/proc/{process}/cgroup")).unwrap_or_default();
+        let mut own = cgroups.lines().filter_map(|line| line.strip_prefix("0::/"));
+        let root = weft_loader::cgroup::root().ok();
+        let served = root.and_then(|root| self.plane.cgroup().path().strip_prefix(root).ok());
+        served.is_some_and(|served| own.any(|own| Path::new(own).starts_with(served)))
+    }
+
     /// The workload a process belongs to: by its network namespace, if its cgroup is served.
     pub(crate) fn attest(&self, pid: i32) -> Option<SpiffeId> {
         use std::os::unix::fs::MetadataExt as _;
         let namespace = fs::metadata(format!("/proc/{pid}/ns/net")).ok()?;
-        let cgroups = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
-        let own = cgroups.lines().find_map(|line| line.strip_prefix("0::/"))?;
-        let root = weft_loader::cgroup::root().ok()?;
-        let served = self.plane.cgroup().path().strip_prefix(root).ok()?;
-        if !Path::new(own).starts_with(served) {
+        if !self.serves_process(&pid.to_string()) {
             return None;
         }
         let carried = self.carried.values().find(|one| {

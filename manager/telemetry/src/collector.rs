@@ -213,6 +213,7 @@ impl Page<'_> {
             (Counter::FLOWS, &family::UPLINK_FLOWS),
             (Counter::FLOWS_FULL, &family::UPLINK_FLOWS_DROPPED),
             (Counter::ICMP_TRANSLATED, &family::ICMP_TRANSLATED),
+            (Counter::HELD, &family::CONNECTIONS_HELD),
         ] {
             self.counter(family, [([], counters[index as usize])])?;
         }

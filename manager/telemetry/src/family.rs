@@ -181,6 +181,8 @@ families! {
         "New flows on named interfaces that found no free port or no room";
     ICMP_TRANSLATED = Counter "weft_icmp_translated_total" &[],
         "ICMP errors translated on named interfaces";
+    CONNECTIONS_HELD = Counter "weft_connections_held_total" &[],
+        "Connections opened by workloads, and first packets of connections to them, that waited for their policy";
     SERIES_OVERFLOWED = Counter "weft_series_overflowed_total" &[],
         "Edges and services reported as workload or service other, because the limit was reached";
 

@@ -403,6 +403,8 @@ impl MeshPlanner {
                 let entries = excluded_entries(enrolment.netns, &standing.instance.exclusions);
                 entry.flags |= flag(!entries.is_empty(), Enrolment::EXCLUDES);
                 excluded.extend(entries);
+            } else if enrolment.proxy_port != 0 {
+                entry.flags |= flag(facts.holds, Enrolment::HOLD);
             }
             wanted.insert(enrolment.netns, entry);
         }

@@ -77,6 +77,7 @@ fn write_op(text: &mut String, op: &MapOp, meshes: &MeshPlanner, registry: &Regi
                 it.flags,
                 &[
                     (Enrolment::READY, "ready"),
+                    (Enrolment::HOLD, "hold"),
                     (Enrolment::ENCRYPT_LOCAL, "encrypt local"),
                     (Enrolment::BYPASS_OUTBOUND, "bypass outbound"),
                     (Enrolment::EXCLUDES, "excludes"),

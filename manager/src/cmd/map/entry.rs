@@ -24,6 +24,7 @@ pub(super) const COUNTERS: [&str; weft_abi::Counter::COUNT as usize] = [
     "CAPTURED",
     "ATTESTED_FULL",
     "CAPTURED_FULL",
+    "HELD",
 ];
 
 /// One entry of a map.

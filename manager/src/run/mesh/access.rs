@@ -113,7 +113,8 @@ impl AccessLog {
         }
     }
 
-    fn revoked(&self, record: &Record) -> DenialReport {
+    /// What the proxy refused without asking policy.
+    fn refused(&self, record: &Record, cause: &str) -> DenialReport {
         let Connection {
             source,
             source_identity,
@@ -123,7 +124,7 @@ impl AccessLog {
         } = &record.connection;
         let identity = |id: &Option<SpiffeId>| id.as_ref().map(ToString::to_string);
         let mut report = DenialReport {
-            cause: "revoked".to_owned(),
+            cause: cause.to_owned(),
             enforced: true,
             layer: "l4".to_owned(),
             hop: "proxy".to_owned(),
@@ -168,8 +169,13 @@ impl Observer for AccessLog {
     fn opened(&self, _connection: &Connection) {}
 
     fn closed(&self, record: &Record) {
-        if record.flag == Flag::Revoked {
-            self.view.tell(self.revoked(record));
+        let cause = match record.flag {
+            Flag::Revoked => Some("revoked"),
+            Flag::NotReady => Some("not_ready"),
+            _ => None,
+        };
+        if let Some(cause) = cause {
+            self.view.tell(self.refused(record, cause));
         }
         if self.is_kept() {
             self.write(self.line(record));

@@ -1,7 +1,5 @@
 //! What operators see of enrolments.
 
-use weft_abi::Enrolment;
-
 use super::MeshSide;
 use crate::{args::mesh::Claim, run::enrolment::Enrolled};
 
@@ -22,9 +20,7 @@ impl MeshSide {
     fn report(&self, one: &Enrolled) -> weft_admin::EnrolledReport {
         let mut report = named(&one.claim);
         report.cookie = one.cookie;
-        let enrolment = self.planner.enrolment(one.cookie);
-        report.ready = enrolment.is_some_and(|it| it.flags & Enrolment::READY != 0)
-            && self.carried.contains_key(&one.cookie);
+        report.ready = self.is_ready(one.cookie) && self.carried.contains_key(&one.cookie);
         if let Some(carried) = self.carried.get(&one.cookie) {
             report.identity = Some(carried.identity.to_string());
             report.addresses = carried.addresses.iter().map(ToString::to_string).collect();
@@ -39,7 +35,7 @@ impl MeshSide {
             report.certificate_expires_seconds = self.expires(&carried.identity);
         }
         if !report.ready {
-            let reason = if self.hooked.contains(&one.cookie) {
+            let reason = if self.hooked.contains_key(&one.cookie) {
                 self.uncarried.get(&one.cookie).cloned().unwrap_or_else(|| {
                     format!(
                         "there is no Pod or WorkloadEntry {} with an address in the policy",

@@ -18,7 +18,7 @@ impl MeshPlanner {
         for enrolment in &self.facts.enrolments {
             let addresses: Vec<IpAddr> = self.addresses(enrolment).collect();
             let Some(standing) = addresses.iter().find_map(|at| self.standings.get(at)) else {
-                found.push(nobody(enrolment));
+                found.push(nobody(enrolment, self.facts.holds));
                 continue;
             };
             let instance = &standing.instance;
@@ -64,7 +64,8 @@ impl MeshPlanner {
     }
 }
 
-fn nobody(enrolment: &NodeEnrolment) -> Problem {
+fn nobody(enrolment: &NodeEnrolment, holds: bool) -> Problem {
+    let fate = if holds { "wait" } else { "are refused" };
     let NodeEnrolment {
         namespace, name, ..
     } = enrolment;
@@ -80,9 +81,11 @@ fn nobody(enrolment: &NodeEnrolment) -> Problem {
         },
         path: String::new(),
         line: 0,
-        message: "is enrolled, but no Pod or WorkloadEntry of that name has an address: all its \
-             connections are refused; add one, or withdraw it"
-            .into(),
+        message: format!(
+            "is enrolled, but no Pod or WorkloadEntry of that name has an address: all its \
+             connections {fate}; add one, or withdraw it"
+        )
+        .into(),
     }
 }
 

@@ -15,6 +15,7 @@ impl Describe<'_> {
     pub(in crate::cmd::map) fn enrolment(&self, netns: u64, enrolment: &Enrolment) -> Entry {
         let known = [
             (Enrolment::READY, "ready"),
+            (Enrolment::HOLD, "hold"),
             (Enrolment::ENCRYPT_LOCAL, "encrypt_local"),
             (Enrolment::BYPASS_OUTBOUND, "bypass_outbound"),
             (Enrolment::EXCLUDES, "excludes"),
