@@ -15,7 +15,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use weft_testkit::{client, server::reset_on_close};
+use weft_testkit::{client, process, server::reset_on_close};
 
 use super::{
     Effort, established,
@@ -121,17 +121,21 @@ fn request_response(town: &Town, effort: &Effort, way: Way) -> Result<Vec<Row>> 
 
 /// Connections, with `clients` of them under way at once.
 fn connections(town: &Town, effort: &Effort, way: Way, clients: u32) -> Result<Vec<Row>> {
-    let (mut rate, mut cpu) = (Rounds::default(), Vec::new());
+    let (mut rate, mut cpu) = (Rounds::default(), Rounds::default());
     let count = effort.slice * clients;
+    let per = |time: Duration| time.as_secs_f64() / f64::from(count) * TEN_THOUSAND;
     for round in 0..=effort.rounds {
         let (target, baseline) = (town.target(way), town.baseline(way));
-        let before = town.managers_time()?;
-        let weft = connect_slice(town.meshed(), target, count, clients)?;
-        let used = town.managers_time()? - before;
-        let direct = connect_slice(town.direct(), baseline, count, clients)?;
+        let (weft, used) = timed(
+            || town.managers_time(),
+            || connect_slice(town.meshed(), target, count, clients),
+        )?;
+        let (direct, floor) = timed(own_time, || {
+            connect_slice(town.direct(), baseline, count, clients)
+        })?;
         if round > 0 {
             rate.push(weft, direct);
-            cpu.push(used.as_secs_f64() / f64::from(count) * TEN_THOUSAND);
+            cpu.push(per(used), per(floor));
         }
     }
     let per_second = "connections per second (connect, 64 bytes there and back, close)";
@@ -143,16 +147,33 @@ fn connections(town: &Town, effort: &Effort, way: Way, clients: u32) -> Result<V
         "direct",
     )];
     if way == Way::Mtls {
-        let unit = "CPU seconds of both managers per 10,000 connections";
-        rows.push(mean(&format!("{name}-cpu-connect{suffix}"), unit, &cpu));
+        let row = format!("{name}-cpu-connect{suffix}");
+        rows.push(cost(cpu, &row, "per 10,000 connections"));
     }
     Ok(rows)
 }
 
-/// Clock ticks are long and slices short; the mean of all is what they tell.
-fn mean(name: &str, unit: &str, values: &[f64]) -> Row {
-    let mean = values.iter().sum::<f64>() / values.len().max(1) as f64;
-    Row::alone(name, unit, &[mean])
+/// What the managers' CPU time is compared with: what client and server use up for the same work
+/// without Weft. That makes figures of machines of different speed comparable.
+fn cost(rounds: Rounds, name: &str, per: &str) -> Row {
+    let unit =
+        format!("CPU seconds of both managers {per}; baseline: of client and server together");
+    rounds.means().row(name, &unit, Better::Lower, "direct")
+}
+
+/// CPU time of this process: clients and servers are threads of it.
+fn own_time() -> Result<Duration> {
+    process::cpu_time(std::process::id())
+}
+
+/// What some work gives, and the CPU time that somebody uses meanwhile.
+fn timed<T>(
+    clock: impl Fn() -> Result<Duration>,
+    work: impl FnOnce() -> Result<T>,
+) -> Result<(T, Duration)> {
+    let before = clock()?;
+    let done = work()?;
+    Ok((done, clock()? - before))
 }
 
 fn suffix(at_once: u32) -> String {
@@ -184,33 +205,48 @@ fn connect_slice(worker: &Worker, to: SocketAddr, count: u32, clients: u32) -> R
 
 /// Requests on 16 connections at once: what one costs the managers when they are busy.
 fn busy_requests(town: &Town, effort: &Effort) -> Result<Row> {
-    let streams: Result<Vec<_>> = (0..CLIENTS)
-        .map(|_| open(town.meshed(), town.target(Way::Mtls), b"R"))
-        .collect();
-    let (streams, mut cpu) = (streams?, Vec::new());
+    let all = |worker: &Worker, to| -> Result<Vec<TcpStream>> {
+        (0..CLIENTS).map(|_| open(worker, to, b"R")).collect()
+    };
+    let (meshed, direct) = (
+        all(town.meshed(), town.target(Way::Mtls))?,
+        all(town.direct(), town.baseline(Way::Mtls))?,
+    );
+    let (mut cpu, count) = (Rounds::default(), effort.slice * 4);
+    let per = |time: Duration| time.as_secs_f64() / f64::from(count * CLIENTS) * TEN_THOUSAND;
     for round in 0..=effort.rounds {
-        let copies: std::io::Result<Vec<_>> = streams.iter().map(TcpStream::try_clone).collect();
-        let (copies, count) = (copies.context("share connections")?, effort.slice * 4);
-        let before = town.managers_time()?;
-        town.meshed().run(move || {
-            at_once(copies.into_iter().map(|mut stream| {
-                move || -> Result<()> {
-                    let mut message = [0; MESSAGE];
-                    for _ in 0..count {
-                        stream.write_all(&message)?;
-                        stream.read_exact(&mut message)?;
-                    }
-                    Ok(())
-                }
-            }))
-        })?;
+        let ((), used) = timed(
+            || town.managers_time(),
+            || ask_at_once(town.meshed(), &meshed, count),
+        )?;
+        let ((), floor) = timed(own_time, || ask_at_once(town.direct(), &direct, count))?;
         if round > 0 {
-            let used = town.managers_time()? - before;
-            cpu.push(used.as_secs_f64() / f64::from(count * CLIENTS) * TEN_THOUSAND);
+            cpu.push(per(used), per(floor));
         }
     }
-    let unit = "CPU seconds of both managers per 10,000 requests, at once: 16";
-    Ok(mean("mtls-cpu-rr-16", unit, &cpu))
+    Ok(cost(
+        cpu,
+        "mtls-cpu-rr-16",
+        "per 10,000 requests, at once: 16",
+    ))
+}
+
+/// So many requests on each connection.
+fn ask_at_once(worker: &Worker, streams: &[TcpStream], count: u32) -> Result<()> {
+    let copies: std::io::Result<Vec<_>> = streams.iter().map(TcpStream::try_clone).collect();
+    let copies = copies.context("share connections")?;
+    worker.run(move || {
+        at_once(copies.into_iter().map(|mut stream| {
+            move || -> Result<()> {
+                let mut message = [0; MESSAGE];
+                for _ in 0..count {
+                    stream.write_all(&message)?;
+                    stream.read_exact(&mut message)?;
+                }
+                Ok(())
+            }
+        }))
+    })
 }
 
 /// Does several things at once, each in a thread.
@@ -234,17 +270,19 @@ fn stream(town: &Town, effort: &Effort, way: Way, streams: u32) -> Result<Vec<Ro
         all(town.meshed(), town.target(way))?,
         all(town.direct(), town.baseline(way))?,
     );
-    let (mut rounds, mut cpu) = (Rounds::default(), Vec::new());
+    let (mut rounds, mut cpu) = (Rounds::default(), Rounds::default());
     let bytes = effort.stream * 2;
+    let per = |time: Duration| time.as_secs_f64() / bytes as f64 * GIB;
     for round in 0..=effort.rounds.min(9) {
-        let before = town.managers_time()?;
-        let weft = send(town.meshed(), &meshed, bytes)?;
-        let used = town.managers_time()? - before;
-        let direct = send(town.direct(), &direct, bytes)?;
+        let (weft, used) = timed(
+            || town.managers_time(),
+            || send(town.meshed(), &meshed, bytes),
+        )?;
+        let (direct, floor) = timed(own_time, || send(town.direct(), &direct, bytes))?;
         if round > 0 {
             let gigabytes = |seconds: f64| bytes as f64 / seconds / 1e9;
             rounds.push(gigabytes(weft), gigabytes(direct));
-            cpu.push(used.as_secs_f64() / bytes as f64 * GIB);
+            cpu.push(per(used), per(floor));
         }
     }
     let name = way.name();
@@ -253,12 +291,8 @@ fn stream(town: &Town, effort: &Effort, way: Way, streams: u32) -> Result<Vec<Ro
     let row = format!("{name}-stream{suffix}");
     let mut rows = vec![rounds.row(&row, &unit, Better::Higher, "direct")];
     if way == Way::Mtls {
-        let unit = "CPU seconds of both managers per GiB";
-        rows.push(Row::alone(
-            &format!("{name}-cpu-stream{suffix}"),
-            unit,
-            &cpu,
-        ));
+        let row = format!("{name}-cpu-stream{suffix}");
+        rows.push(cost(cpu, &row, "per GiB"));
     }
     Ok(rows)
 }

@@ -38,6 +38,15 @@ impl Rounds {
         self.baseline.push(baseline);
     }
 
+    /// All rounds as one: clock ticks are long and slices short, and only the mean of all tells.
+    pub(crate) fn means(&self) -> Self {
+        let mean = |values: &[f64]| vec![values.iter().sum::<f64>() / values.len().max(1) as f64];
+        Self {
+            weft: mean(&self.weft),
+            baseline: mean(&self.baseline),
+        }
+    }
+
     /// Sums the rounds up. `what` says what is counted, `sides` what the ratio divides.
     pub(crate) fn row(self, name: &str, what: &str, better: Better, baseline: &str) -> Row {
         let ratios: Vec<f64> = self

@@ -77,9 +77,8 @@ pub(super) fn decode(coded: &[u8], into: &mut Vec<u8>) -> Option<()> {
             held += 8;
         }
         let Some((symbol, length)) = symbol(bits).filter(|(_, length)| *length <= held) else {
-            let padding = bits >> (64 - held.max(1));
-            let set = (1u64 << held) - 1;
-            return (held < 8 && (held == 0 || padding == set)).then_some(());
+            // Less than a byte, and its bits set.
+            return (held < 8 && bits.leading_ones() as usize >= held).then_some(());
         };
         into.push(symbol);
         bits <<= length;
@@ -145,7 +144,10 @@ mod tests {
         let mut plain = Vec::new();
         assert!(decode(&[0b0001_1000], &mut plain).is_none(), "zero padding");
         assert!(decode(&[0b0001_1111, 0xff], &mut plain).is_none(), "a byte");
-        assert!(decode(&[0xff; 4], &mut plain).is_none(), "end of string");
+        for length in [4, 8, 9] {
+            let coded = &[0xff; 9][..length];
+            assert!(decode(coded, &mut plain).is_none(), "end of string");
+        }
         assert!(decode(&[], &mut plain).is_some());
     }
 }
