@@ -11,6 +11,12 @@ use crate::{
 
 const FOLDER: &str = "manager/fuzz";
 
+/// Where inputs that mean something are, for targets that would take long to find any.
+const SEEDS: [(&str, &str); 2] = [
+    ("yaml", "manager/tests"),
+    ("local_xds", "manager/tests/local_xds"),
+];
+
 /// What to fuzz, and how long.
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -37,14 +43,27 @@ pub(crate) fn run(sh: &Shell, args: &Args) -> Result<()> {
     let chosen = choose(&targets, args.target.as_deref())?;
     let time = format!("-max_total_time={}", args.seconds);
     for target in chosen {
+        let corpus = format!("{FOLDER}/corpus/{target}");
+        sh.create_dir(&corpus)?;
+        let seeds = seeds(target);
         step(&format!("fuzz {target} for {} s", args.seconds), || {
-            cmd!(sh, "cargo fuzz run --fuzz-dir {FOLDER} {target} -- {time}")
+            // Lengths grow faster than libFuzzer would have them: runs here are short.
+            let run = cmd!(
+                sh,
+                "cargo fuzz run --fuzz-dir {FOLDER} {target} {corpus} {seeds...}"
+            );
+            run.args(["--", &time, "-len_control=10"])
                 .run()
                 .with_context(|| format!("{target} crashed; see {FOLDER}/artifacts/{target}"))
         })?;
     }
     say::result("no crash found");
     Ok(())
+}
+
+fn seeds(target: &str) -> Option<&'static str> {
+    let seeds = SEEDS.iter().find(|(of, _)| *of == target);
+    seeds.map(|(_, folder)| *folder)
 }
 
 fn choose<'a>(targets: &[&'a str], wanted: Option<&str>) -> Result<Vec<&'a str>> {
