@@ -38,9 +38,33 @@ fn the_access_log_has_what_the_kernel_carried_and_what_the_proxy_did() {
         let options = options.argument("--log").argument("json");
         options.argument("--access-log").argument(&path)
     });
-    scene.strict();
     let _servers =
         [&scene.web, &scene.near].map(|pod| Echo::start(&pod.inside(), pod.at(PORT), "").unwrap());
+    // From outside of the mesh, and from the node itself.
+    let outside = [
+        (scene.outsider.inside(), "outsider"),
+        (scene.cluster.node(1).inside(), ""),
+    ];
+    for (from, _) in &outside {
+        let stream = from.run(|| client::connect(scene.web.at(PORT), PATIENCE));
+        client::round_trip(&mut stream.unwrap(), b"hello").unwrap();
+    }
+    wait_for("lines of what was accepted", || {
+        lines_of(&logs[1], "web").len() == outside.len()
+    });
+    let lines = lines_of(&logs[1], "web");
+    for (_, workload) in &outside {
+        let client = |line: &&Value| line["src.workload"].as_str().unwrap_or_default() == *workload;
+        let line = lines.iter().find(client).unwrap();
+        assert_eq!(line["direction"], "inbound", "{line}");
+        assert!(line.get("src.identity").is_none(), "{line}");
+        assert_eq!(
+            (&line["bytes_sent"], &line["bytes_recv"]),
+            (&5.into(), &5.into()),
+            "{line}"
+        );
+    }
+    scene.strict();
     for to in [vip(1), vip(2)] {
         let stream = scene.client.inside().run(|| client::connect(to, PATIENCE));
         client::round_trip(&mut stream.unwrap(), b"hello").unwrap();
@@ -79,7 +103,9 @@ fn the_access_log_has_what_the_kernel_carried_and_what_the_proxy_did() {
         let lines = lines_of(&logs[0], "near");
         lines.iter().any(|line| line["response_flags"] == "CONNECT")
     });
-    // That event came last: the proxy's connection is not told of a second time by the kernel.
+    // That event came last: the proxy's connection is not told of a second time by the kernel, nor
+    // one within the node by its server.
+    assert_eq!(lines_of(&logs[0], "near").len(), 2);
     let lines = lines_of(&logs[0], "web");
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert!(lines[0].get("dst.hbone_addr").is_some(), "{lines:?}");

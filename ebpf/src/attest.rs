@@ -55,6 +55,13 @@ pub(crate) fn write(connection: &ConnectionKey, attested: &Attested) -> bool {
     written
 }
 
+/// Whether a connection's client is written down as a workload.
+#[inline(always)]
+pub(crate) fn is_workload(connection: &ConnectionKey) -> bool {
+    // SAFETY: words, each read once.
+    unsafe { ATTESTED.get(connection) }.is_some_and(|it| it.service != Attested::HOST)
+}
+
 /// Removes what [`write`] wrote, unless another namespace has the connection's addresses now.
 #[inline(always)]
 pub(crate) fn erase(connection: &ConnectionKey, netns: u64) {

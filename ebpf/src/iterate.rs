@@ -119,7 +119,7 @@ unsafe fn report(socket: *mut c_void, value: *mut SocketInfo) {
         let received = read_volatile(tcp.add(received_at as usize).cast::<u64>());
         let srtt = read_volatile(tcp.add(srtt_at as usize).cast::<u32>()) >> 3;
         let retransmits = read_volatile(tcp.add(retransmits_at as usize).cast::<u32>());
-        let (acked, received) = outcome::payload(acked, received, state::ESTABLISHED);
+        let (acked, received) = outcome::payload(acked, received, state::ESTABLISHED, false);
         if let Some(edge) = edges::edge_of(&*value, Kernel.now()) {
             edges::count_opened(edge, value);
             edges::count_bytes(edge, value, acked, received, retransmits);

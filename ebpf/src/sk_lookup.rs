@@ -28,6 +28,7 @@ use crate::{
         ATTESTED, AUTHZ_HITS, AUTHZ_IDENTITY, AUTHZ_PORT, AUTHZ_SETS, AUTHZ_SOURCE, HOLD,
         SourceKey, count, tell,
     },
+    sockops::HBONE_PORT,
 };
 
 /// `SK_PASS` and `SK_DROP` (include/uapi/linux/bpf.h).
@@ -38,9 +39,6 @@ const AF_INET: u32 = 2;
 
 /// Index of the loopback interface in every namespace.
 const LOOPBACK: u32 = 1;
-
-/// Where the proxy takes HBONE; it decides there itself.
-const HBONE_PORT: u16 = 15008;
 
 /// sk_lookup.
 #[sk_lookup]
@@ -86,6 +84,7 @@ fn arriving(ctx: &SkLookupContext) -> Option<ConnectionKey> {
             read_volatile(&raw const (*raw).local_port) as u16,
         )
     };
+    // At the port for HBONE the proxy decides itself.
     if protocol != u32::from(Protocol::TCP) || interface == LOOPBACK || port == HBONE_PORT {
         return None;
     }

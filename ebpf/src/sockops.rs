@@ -7,8 +7,9 @@ use core::ptr::{read_volatile, write_volatile};
 use aya_ebpf::{
     Global,
     bindings::{
-        BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB, BPF_SOCK_OPS_STATE_CB, BPF_SOCK_OPS_STATE_CB_FLAG,
-        BPF_SOCK_OPS_TCP_CONNECT_CB, bpf_sock_ops,
+        BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB, BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB,
+        BPF_SOCK_OPS_STATE_CB, BPF_SOCK_OPS_STATE_CB_FLAG, BPF_SOCK_OPS_TCP_CONNECT_CB,
+        bpf_sock_ops,
     },
     helpers::generated::{bpf_get_netns_cookie, bpf_skc_to_tcp_sock},
     macros::sock_ops,
@@ -37,6 +38,9 @@ static OFFSET_SK_ERR: Global<u32> = Global::new(0);
 
 const AF_INET: u32 = 2;
 
+/// Where the proxy takes HBONE.
+pub(crate) const HBONE_PORT: u16 = 15008;
+
 /// Flags that outlive a connection.
 const KEPT: u8 = SocketInfo::REWRITTEN | SocketInfo::CAPTURED | SocketInfo::PROXY;
 
@@ -48,6 +52,8 @@ pub(crate) fn weft_sockops(ctx: SockOpsContext) -> u32 {
         begin(&ctx);
     } else if op == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB {
         established(&ctx);
+    } else if op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB {
+        accepted(&ctx);
     } else if op == BPF_SOCK_OPS_STATE_CB && ctx.arg(1) == state::CLOSE {
         ended(&ctx);
     }
@@ -97,7 +103,7 @@ fn begin(ctx: &SockOpsContext) {
         }
         let logged =
             enrolment.flags & Enrolment::LOGGED != 0 && info.flags & SocketInfo::CAPTURED == 0;
-        info.logged = u16::from(logged);
+        info.logged = if logged { EventKind::ENDED as u16 } else { 0 };
         if info.service != 0 {
             limits::begin(info, enrolment.identity);
         }
@@ -194,6 +200,36 @@ fn established(ctx: &SockOpsContext) {
     }
 }
 
+/// An enrolled workload has a connection from elsewhere. While there is an access log it is followed,
+/// unless its client is: a workload of this node, or a proxy.
+#[inline(always)]
+fn accepted(ctx: &SockOpsContext) {
+    // SAFETY: the helper takes the context.
+    let netns = unsafe { bpf_get_netns_cookie(ctx.ops.cast()) };
+    let Some(enrolment) = capture::enrolment(netns) else {
+        return;
+    };
+    if enrolment.flags & Enrolment::LOGGED == 0 {
+        return;
+    }
+    let connection = served(ctx);
+    if connection.destination_port == HBONE_PORT
+        || connection.source.is(&connection.destination)
+        || address::is_loopback(&connection.source)
+        || attest::is_workload(&connection)
+    {
+        return;
+    }
+    // SAFETY: null or this socket's storage.
+    let Some(info) = (unsafe { info(ctx, true).as_mut() }) else {
+        return;
+    };
+    info.netns = netns;
+    info.began = Kernel.now();
+    info.logged = EventKind::SERVED as u16;
+    follow(ctx);
+}
+
 #[inline(always)]
 fn ended(ctx: &SockOpsContext) {
     let old = ctx.arg(0);
@@ -215,7 +251,8 @@ fn ended(ctx: &SockOpsContext) {
     if info.flags & SocketInfo::COUNTED != 0 {
         count_connection(info.backend, info.generation, u32::MAX);
     }
-    let established = info.flags & SocketInfo::ESTABLISHED != 0;
+    let is_server = info.logged == EventKind::SERVED as u16;
+    let established = is_server || info.flags & SocketInfo::ESTABLISHED != 0;
     let result = outcome::outcome(established, old, error(ctx));
     trace!(
         ctx,
@@ -231,7 +268,7 @@ fn ended(ctx: &SockOpsContext) {
             read_volatile(&raw const (*ops).srtt_us) >> 3,
         )
     };
-    let (acked, received) = outcome::payload(acked, received, old);
+    let (acked, received) = outcome::payload(acked, received, old, is_server);
     if result != Outcome::Abandoned
         && (info.service | info.destination) != 0
         && let Some(edge) = edges::edge_of(info, Kernel.now())
@@ -255,8 +292,12 @@ fn ended(ctx: &SockOpsContext) {
             edges::sample_rtt(edge, srtt);
         }
     }
-    if info.logged != 0 && result != Outcome::Abandoned {
-        log(ctx, info, result, acked, received);
+    if is_server {
+        let connection = served(ctx);
+        log(info, &connection, result, received, acked);
+    } else if info.logged != 0 && result != Outcome::Abandoned {
+        let connection = connection(ctx, &local(ctx));
+        log(info, &connection, result, acked, received);
     }
     judge(info, result, received);
     // The socket may connect again. Volatile, or LLVM makes it a call of memset, which libbpf
@@ -275,20 +316,21 @@ fn ended(ctx: &SockOpsContext) {
 
 /// Tells of a connection that has ended, for the access log.
 #[inline(always)]
-fn log(ctx: &SockOpsContext, info: &SocketInfo, result: Outcome, sent: u64, received: u64) {
+fn log(info: &SocketInfo, at: &ConnectionKey, result: Outcome, sent: u64, received: u64) {
     const ECONNRESET: i32 = 104;
     let now = Kernel.now();
-    let at = connection(ctx, &local(ctx));
+    let kind = u32::from(info.logged);
+    let enrolment = capture::enrolment(info.netns).filter(|_| kind == EventKind::ENDED);
     tell(ConnectionEvent {
         time: now,
         netns: info.netns,
-        kind: EventKind::ENDED,
+        kind,
         error: match result {
             Outcome::Failed(errno) => errno,
             Outcome::Reset => ECONNRESET,
             Outcome::Closed | Outcome::Abandoned => 0,
         },
-        identity: capture::enrolment(info.netns).map_or(0, |it| it.identity),
+        identity: enrolment.map_or(0, |it| it.identity),
         service: info.service,
         sent,
         received,
@@ -391,7 +433,19 @@ fn socket(ctx: &SockOpsContext) -> *mut core::ffi::c_void {
     unsafe { (*ctx.ops).__bindgen_anon_2.sk.cast() }
 }
 
-/// The connection as its server sees it.
+/// The connection as its server sees it, on the server's socket.
+#[inline(always)]
+fn served(ctx: &SockOpsContext) -> ConnectionKey {
+    let seen = connection(ctx, &local(ctx));
+    ConnectionKey {
+        source: seen.destination,
+        destination: seen.source,
+        source_port: seen.destination_port,
+        destination_port: seen.source_port,
+    }
+}
+
+/// The connection as its server sees it, on the client's socket.
 #[inline(always)]
 fn connection(ctx: &SockOpsContext, local: &Address) -> ConnectionKey {
     // SAFETY: a word of the context.

@@ -111,21 +111,21 @@ layout!(Event, 40, [u64, u64, u32, i32, u32, u32, u32, u32]);
 pub struct ConnectionEvent {
     /// When (`CLOCK_MONOTONIC`, ns).
     pub time: u64,
-    /// Namespace cookie of the client's socket.
+    /// Namespace cookie of the workload's socket.
     pub netns: u64,
-    /// [`EventKind::ENDED`].
+    /// [`EventKind::ENDED`] or [`EventKind::SERVED`].
     pub kind: u32,
     /// Errno of a connect that failed (positive), `ECONNRESET` after a reset, else 0.
     pub error: i32,
-    /// Identity number of the client.
+    /// Identity number of the client, 0 when unknown.
     pub identity: u32,
     /// Pool id, 0 without a service.
     pub service: u32,
-    /// Payload bytes the server acknowledged.
+    /// Payload bytes from client to server.
     pub sent: u64,
-    /// Payload bytes from the server.
+    /// Payload bytes from server to client.
     pub received: u64,
-    /// From the connect to the end, ns.
+    /// From the connect, or its last packet, to the end, ns.
     pub duration: u64,
     /// Client.
     pub source: Address,
@@ -172,8 +172,11 @@ pub mod EventKind {
     pub const NOT_READY: u32 = 9;
     /// Refused: the client's identity opens too many connections to the service.
     pub const CLIENT_LIMIT: u32 = 10;
-    /// A connection of an enrolled workload has ended. The event is a `ConnectionEvent`.
+    /// A connection that an enrolled workload opened has ended. The event is a `ConnectionEvent`.
     pub const ENDED: u32 = 11;
+    /// The same of one that an enrolled workload accepted from a client that is not enrolled on this
+    /// node: nothing is told of that client's end.
+    pub const SERVED: u32 = 12;
 }
 
 /// Indices of `COUNTERS` (per CPU).

@@ -42,7 +42,8 @@ pub struct SocketInfo {
     pub protocol: u8,
     /// See [`Self::REWRITTEN`] and its siblings.
     pub flags: u8,
-    /// 1 when the connection's end is to be told of (`ConnectionEvent`), else 0.
+    /// The `EventKind` by which the connection's end is to be told of (`ConnectionEvent`), 0 when it
+    /// is not.
     pub logged: u16,
     /// Zero.
     pub reserved: [u16; 2],

@@ -52,10 +52,10 @@ pub fn outcome(established: bool, old: u32, error: Option<i32>) -> Outcome {
 }
 
 /// Payload bytes of a connection: the kernel counts the SYN and the FINs as a byte each
-/// (`bytes_acked` and `bytes_received` of `struct tcp_sock`). `old` is the state before `CLOSE`,
-/// or the present one of a live connection.
+/// (`bytes_acked` and `bytes_received` of `struct tcp_sock`), but not the SYN of a socket that was
+/// accepted. `old` is the state before `CLOSE`, or the present one of a live connection.
 #[inline(always)]
-pub fn payload(acked: u64, received: u64, old: u32) -> (u64, u64) {
+pub fn payload(acked: u64, received: u64, old: u32, is_accepted: bool) -> (u64, u64) {
     let fin_acked = matches!(
         old,
         state::FIN_WAIT2 | state::TIME_WAIT | state::LAST_ACK | state::CLOSING
@@ -65,7 +65,7 @@ pub fn payload(acked: u64, received: u64, old: u32) -> (u64, u64) {
         state::FIN_WAIT2 | state::TIME_WAIT | state::LAST_ACK | state::CLOSING | state::CLOSE_WAIT
     );
     (
-        acked.saturating_sub(1 + fin_acked as u64),
+        acked.saturating_sub(!is_accepted as u64 + fin_acked as u64),
         received.saturating_sub(fin_received as u64),
     )
 }
@@ -102,9 +102,10 @@ mod tests {
 
     #[test]
     fn bytes_leave_out_syn_and_fin() {
-        assert_eq!(payload(102, 51, state::LAST_ACK), (100, 50));
-        assert_eq!(payload(101, 50, state::ESTABLISHED), (100, 50));
-        assert_eq!(payload(0, 0, state::ESTABLISHED), (0, 0));
+        assert_eq!(payload(102, 51, state::LAST_ACK, false), (100, 50));
+        assert_eq!(payload(101, 50, state::ESTABLISHED, false), (100, 50));
+        assert_eq!(payload(101, 51, state::LAST_ACK, true), (100, 50));
+        assert_eq!(payload(0, 0, state::ESTABLISHED, false), (0, 0));
     }
 
     #[test]

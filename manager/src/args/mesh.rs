@@ -32,8 +32,8 @@ pub(crate) struct MeshArgs {
     )]
     pub(crate) hold: Option<u64>,
 
-    /// Write a line for each connection that an enrolled workload opens or the proxy takes, also
-    /// those refused, to this file; `-` is standard output
+    /// Write a line for each connection that an enrolled workload opens or accepts, also those that
+    /// the proxy refuses, to this file; `-` is standard output
     #[arg(long, value_name = "FILE")]
     pub(crate) access_log: Option<PathBuf>,
 }

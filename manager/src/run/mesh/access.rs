@@ -15,7 +15,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use weft_abi::ConnectionEvent;
+use weft_abi::{ConnectionEvent, EventKind};
 use weft_admin::DenialReport;
 use weft_identity::SpiffeId;
 use weft_proxy::{Connection, Flag, Observer, Record};
@@ -85,15 +85,19 @@ impl AccessLog {
             dst.identity =
                 instance.map(|it| format!("spiffe://{}", it.identity.principal()).into());
         }
+        let (direction, sent, received) = match event.kind {
+            EventKind::SERVED => (Direction::Inbound, event.received, event.sent),
+            _ => (Direction::Outbound, event.sent, event.received),
+        };
         self.write(AccessLine {
             time: now(),
             src,
             dst,
             hbone_addr: None,
             service,
-            direction: Direction::Outbound,
-            bytes_sent: event.sent,
-            bytes_recv: event.received,
+            direction,
+            bytes_sent: sent,
+            bytes_recv: received,
             duration: Duration::from_nanos(event.duration),
             policy: None,
             response_flags: if error.is_some() { "CONNECT" } else { "-" },
