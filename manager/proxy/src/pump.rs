@@ -26,6 +26,10 @@ pub(crate) async fn tunnel(session: &Rc<Session>, stream: &Rc<Stream>) -> Result
     let unfinished = Unfinished(session, stream);
     let result = std::future::poll_fn(|cx| poll_tunnel(session, stream, cx)).await;
     std::mem::forget(unfinished);
+    let result = result.map_err(|error| match error {
+        Error::Closed => session.reason(),
+        other => other,
+    });
     match &result {
         Ok(()) => session.forget(stream),
         Err(error) => {

@@ -372,6 +372,13 @@ impl Session {
         }
     }
 
+    /// Why the connection ended.
+    pub(crate) fn reason(&self) -> Error {
+        let core = self.core.borrow();
+        let shared = core.closed.as_ref().map(|it| Error::Shared(Arc::clone(it)));
+        shared.unwrap_or(Error::Closed)
+    }
+
     /// Ends the connection and all its tunnels; the peer learns why.
     pub(crate) fn fail(&self, error: Error) {
         let code = match error.cause() {

@@ -210,3 +210,71 @@ fn idle_connections_between_proxies_are_closed() {
     tls.write_all(&preface()).unwrap();
     assert_eq!(goaway(&mut tls), Some(Code(0)));
 }
+
+#[test]
+fn new_keys_of_a_peer_are_taken_and_answered_with_new_ones() {
+    let address = echo();
+    let mesh = Mesh::new(settings(1)).to(address);
+    let mut tls = raw(&mesh);
+    tls.write_all(&preface()).unwrap();
+    tls.write_all(&request(1, &address.to_string())).unwrap();
+    let (mut reader, mut echoed) = (Reader::new(1 << 24, 1 << 20), Vec::new());
+    let pieces = [&b"before"[..], b", between", b", after"];
+    for (number, piece) in pieces.into_iter().enumerate() {
+        if number > 0 {
+            // Asks for the other side's as well (RFC 8446, section 4.6.3).
+            tls.conn.refresh_traffic_keys().unwrap();
+        }
+        tls.write_all(&frame(0, 0, 1, piece)).unwrap();
+        let wanted = pieces[..=number].concat();
+        let mut buffer = [0; 16_384];
+        while echoed.len() < wanted.len() {
+            let count = tls.read(&mut buffer).unwrap();
+            let mut input = &buffer[..count];
+            while let Some(frame) = reader.next(&mut input).unwrap() {
+                if let Frame::Data { bytes, .. } = frame {
+                    echoed.extend_from_slice(bytes);
+                }
+            }
+        }
+        assert_eq!(echoed, wanted);
+    }
+}
+
+#[test]
+fn a_peer_that_is_silent_is_asked_and_given_up_when_it_does_not_answer() {
+    let settings = Settings {
+        keepalive: Duration::from_secs(1),
+        ..settings(1)
+    };
+    let address = echo();
+    let mesh = Mesh::new(settings).to(address);
+    let mut tls = raw(&mesh);
+    tls.write_all(&preface()).unwrap();
+    tls.write_all(&request(1, &address.to_string())).unwrap();
+    let (mut reader, mut buffer, mut asked) = (Reader::new(1 << 24, 1 << 20), [0; 16_384], 0);
+    // Answers twice, and then never again.
+    loop {
+        let Ok(count @ 1..) = tls.read(&mut buffer) else {
+            break;
+        };
+        let mut input = &buffer[..count];
+        while let Some(frame) = reader.next(&mut input).unwrap() {
+            if let Frame::Ping {
+                ack: false,
+                payload,
+            } = frame
+            {
+                asked += 1;
+                if asked < 3 {
+                    tls.write_all(&crate::peers::frame(6, 1, 0, &payload))
+                        .unwrap();
+                }
+            }
+        }
+    }
+    assert_eq!(asked, 3);
+    let record = mesh.records(1).remove(0);
+    let error = record.error.unwrap();
+    assert!(error.contains("still there"), "{error}");
+}
