@@ -19,7 +19,8 @@ use weft_testkit::{
 /// Longest wait of a client that is held.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The mesh, in which the second node holds, and `web` on it is enrolled but nobody knows it.
+/// The mesh, in which the second node holds, and `web` on it is enrolled but the node does not know
+/// it.
 struct Unknown {
     scene: MeshScene,
     web: Arc<Pod>,
@@ -29,7 +30,8 @@ impl Unknown {
     fn or_skip(hold: &str) -> Option<Self> {
         let mut scene = MeshScene::or_skip()?;
         let web = scene.web.clone();
-        scene.cluster.policy().remove(&web.file()).unwrap();
+        scene.cluster.part_policies().unwrap();
+        scene.cluster.write_second(&web.file(), "").unwrap();
         let with = |node, options: weft_testkit::weft::WeftOptions| match node {
             1 => options.argument(hold),
             _ => options,
@@ -41,7 +43,7 @@ impl Unknown {
 
     fn reveal(&self) {
         let (file, yaml) = (self.web.file(), self.web.yaml());
-        self.scene.write(&file, &yaml);
+        self.scene.cluster.write_second(&file, &yaml).unwrap();
     }
 
     /// Connections of the second node that have waited.
@@ -112,6 +114,23 @@ fn what_comes_to_an_unknown_pod_waits_and_meets_its_policy() {
     for thread in asked {
         assert_eq!(thread.join().unwrap().unwrap().server, "web");
     }
+}
+
+#[test]
+fn what_comes_encrypted_to_an_unknown_pod_waits_too() {
+    let Some(mut unknown) = Unknown::or_skip("--hold") else {
+        return;
+    };
+    let web = unknown.web.clone();
+    unknown.scene.strict();
+    let _server = Http::start(&web.inside(), web.at(PORT), "web").unwrap();
+    let client = unknown.scene.client.clone();
+    let asked = fetch(&client.inside(), vip(1));
+    wait_for("the SYN to be dropped", || unknown.held() >= 1.0);
+    unknown.reveal();
+    let answer = asked.join().unwrap().unwrap();
+    assert_eq!(answer.server, "web");
+    assert_eq!(answer.peer.unwrap().ip(), IpAddr::from(client.v4()));
 }
 
 #[test]

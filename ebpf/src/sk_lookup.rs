@@ -46,6 +46,10 @@ pub(crate) fn weft_sk_lookup(ctx: SkLookupContext) -> u32 {
     let Some(connection) = arriving(&ctx) else {
         return PASS;
     };
+    // The proxy decides itself.
+    if connection.destination_port == HBONE_PORT {
+        return PASS;
+    }
     let Some(peer) = capture::peer(&connection.destination) else {
         return PASS;
     };
@@ -63,7 +67,7 @@ pub(crate) fn weft_sk_lookup(ctx: SkLookupContext) -> u32 {
     }
 }
 
-/// sk_lookup, where the namespace's workload is not known yet.
+/// sk_lookup, where the namespace's workload is not known yet, nor to the proxy.
 #[sk_lookup]
 pub(crate) fn weft_sk_unready(ctx: SkLookupContext) -> u32 {
     match arriving(&ctx) {
@@ -84,8 +88,7 @@ fn arriving(ctx: &SkLookupContext) -> Option<ConnectionKey> {
             read_volatile(&raw const (*raw).local_port) as u16,
         )
     };
-    // At the port for HBONE the proxy decides itself.
-    if protocol != u32::from(Protocol::TCP) || interface == LOOPBACK || port == HBONE_PORT {
+    if protocol != u32::from(Protocol::TCP) || interface == LOOPBACK {
         return None;
     }
     let connection = connection(ctx, port);
