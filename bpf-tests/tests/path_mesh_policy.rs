@@ -160,6 +160,17 @@ fn an_identity_is_admitted_and_another_one_refused_and_told_why() {
         };
         assert_eq!(hits("none", "none", "deny"), Some(2.0), "{hop}");
         assert_eq!(hits(server, "0", "allow"), Some(1.0), "{hop}");
+        let report = scene.ask(node, &["policies"]);
+        let policies = report["policies"].as_array().unwrap();
+        assert_eq!(policies.len(), 1, "only what holds here: {report}");
+        assert_eq!(policies[0]["name"], server, "{report}");
+        assert_eq!(
+            policies[0]["workloads"][0],
+            format!("shop/{server}"),
+            "{report}"
+        );
+        assert_eq!(policies[0]["rules"][0][hop], 1, "{report}");
+        assert_eq!(report["unmatched"][hop], 2, "{report}");
     }
 }
 

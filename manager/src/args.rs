@@ -42,6 +42,8 @@ pub(crate) enum Command {
     Enrol(mesh::EnrolArgs),
     /// List the workloads enrolled on this node
     Workloads(mesh::WorkloadsArgs),
+    /// List the authorization policies in force on this node, and how often each rule decided
+    Policies(mesh::PoliciesArgs),
     /// Show which connections were refused, and by what
     Denied(mesh::DeniedArgs),
     /// Check whether this host can serve, and whether it does

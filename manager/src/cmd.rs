@@ -11,6 +11,7 @@ pub(crate) mod explain;
 pub(crate) mod instance;
 pub(crate) mod map;
 pub(crate) mod output;
+pub(crate) mod policies;
 pub(crate) mod service;
 pub(crate) mod status;
 pub(crate) mod table;

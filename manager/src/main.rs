@@ -39,6 +39,7 @@ fn main() -> ExitCode {
         Command::Why(arguments) => cmd::why::run(&arguments),
         Command::Enrol(arguments) => cmd::enrol::run(&arguments),
         Command::Workloads(arguments) => cmd::enrol::list(&arguments),
+        Command::Policies(arguments) => cmd::policies::run(&arguments),
         Command::Denied(arguments) => cmd::denied::run(&arguments),
         Command::Ca(arguments) => cmd::ca::run(&arguments),
         Command::Canary => Ok(run::canary::dial()),

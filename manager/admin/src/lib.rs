@@ -21,10 +21,11 @@ pub mod client;
 
 pub use client::{Client, ClientError};
 pub use report::{
-    BackendTotals, DenialReport, EndReport, EndpointReport, EndpointState, EnrolledReport,
-    EventReport, FrontendReport, LastChange, MapReport, Origin, OutlierReport, PolicyReport,
-    PoolReport, PortReport, ProblemCounts, ProblemReport, ProgramReport, Readiness, ServiceReport,
-    ServiceSummary, StatusReport, TopEdge, TopReport, TopService, Traffic, WorkloadRef,
+    AuthorizationReport, BackendTotals, Decided, DenialReport, EndReport, EndpointReport,
+    EndpointState, EnrolledReport, EventReport, FrontendReport, LastChange, MapReport, Origin,
+    OutlierReport, PolicyInForce, PolicyReport, PoolReport, PortReport, ProblemCounts,
+    ProblemReport, ProgramReport, Readiness, ServiceReport, ServiceSummary, StatusReport, TopEdge,
+    TopReport, TopService, Traffic, WorkloadRef,
 };
 pub use server::{BindError, Limits, Listeners, bind_tcp, bind_unix, serve};
 pub use source::StateSource;

@@ -6,7 +6,10 @@ mod service;
 mod status;
 mod top;
 
-pub use mesh::{DenialReport, EndReport, EnrolledReport, PolicyReport};
+pub use mesh::{
+    AuthorizationReport, Decided, DenialReport, EndReport, EnrolledReport, PolicyInForce,
+    PolicyReport,
+};
 pub use service::{
     EndpointReport, EndpointState, FrontendReport, OutlierReport, PoolReport, PortReport,
     ServiceReport, ServiceSummary,

@@ -27,6 +27,8 @@ pub const TOP: &str = "/state/top";
 pub const PROBLEMS: &str = "/state/problems";
 /// List of [`crate::EnrolledReport`].
 pub const WORKLOADS: &str = "/state/workloads";
+/// [`crate::AuthorizationReport`].
+pub const POLICIES: &str = "/state/policies";
 /// List of [`crate::DenialReport`], the latest first.
 pub const DENIED: &str = "/state/denied";
 /// What `weft why` prints; the query is its arguments, [`why_path`].
@@ -45,6 +47,7 @@ const INDEX: &str = "weft, read only:
 /state/top                       totals by service and by edge
 /state/problems                  what is wrong with the configuration
 /state/workloads                 workloads enrolled on this node
+/state/policies                  authorization policies in force here, and what they decided
 /state/denied                    connections refused lately, and by what
 /state/why?ARG&ARG               what `weft why ARG ARG` answers, percent-encoded
 /state/names                     what the ids in maps stand for
@@ -94,6 +97,7 @@ pub fn answer(
         PROBLEMS => json(StatusCode::OK, &source.problems()),
         NAMES => json(StatusCode::OK, &source.names()),
         WORKLOADS => json(StatusCode::OK, &source.workloads()),
+        POLICIES => json(StatusCode::OK, &source.policies()),
         DENIED => json(StatusCode::OK, &source.denied()),
         WHY => match source.why(&arguments(query)) {
             Ok(answer) => json(StatusCode::OK, &answer),

@@ -3,8 +3,8 @@
 use weft_telemetry::Format;
 
 use crate::report::{
-    DenialReport, EnrolledReport, ProblemReport, Readiness, ServiceReport, ServiceSummary,
-    StatusReport, TopReport,
+    AuthorizationReport, DenialReport, EnrolledReport, ProblemReport, Readiness, ServiceReport,
+    ServiceSummary, StatusReport, TopReport,
 };
 
 /// The manager's state as of now. Calls may block for as long as reading maps takes: the server
@@ -33,6 +33,9 @@ pub trait StateSource: Send + Sync + 'static {
 
     /// Workloads enrolled on this node, by namespace and name.
     fn workloads(&self) -> Vec<EnrolledReport>;
+
+    /// Authorization policies in force on this node, and what they decided.
+    fn policies(&self) -> AuthorizationReport;
 
     /// Connections refused lately, the latest first.
     fn denied(&self) -> Vec<DenialReport>;

@@ -15,9 +15,9 @@ use std::{
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use weft_admin::{
-    BindError, Client, ClientError, DenialReport, EnrolledReport, Limits, Listeners, ProblemReport,
-    Readiness, ServiceReport, ServiceSummary, StateSource, StatusReport, TopReport, bind_tcp,
-    bind_unix, routes, serve,
+    AuthorizationReport, BindError, Client, ClientError, DenialReport, EnrolledReport, Limits,
+    Listeners, ProblemReport, Readiness, ServiceReport, ServiceSummary, StateSource, StatusReport,
+    TopReport, bind_tcp, bind_unix, routes, serve,
 };
 use weft_telemetry::Format;
 
@@ -29,6 +29,10 @@ struct Memory {
 impl StateSource for Memory {
     fn workloads(&self) -> Vec<EnrolledReport> {
         Vec::new()
+    }
+
+    fn policies(&self) -> AuthorizationReport {
+        AuthorizationReport::default()
     }
 
     fn denied(&self) -> Vec<DenialReport> {
@@ -255,6 +259,7 @@ async fn nothing_but_reading_is_allowed_and_unknown_paths_are_404() {
         routes::TOP,
         routes::NAMES,
         routes::PROBLEMS,
+        routes::POLICIES,
     ] {
         assert!(index.contains(path), "{path} is not in the index");
     }

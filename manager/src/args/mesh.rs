@@ -131,6 +131,18 @@ pub(crate) struct WorkloadsArgs {
     pub(crate) output: Output,
 }
 
+/// `weft policies`. Rules are numbered from 0, in the order of `spec.rules`; connections are counted
+/// since the manager started, where they were decided: in the kernel, or by the proxy those that came
+/// through HBONE.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct PoliciesArgs {
+    #[command(flatten)]
+    pub(crate) instance: Instance,
+
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
 /// `weft denied`. Connections refused by policy, and those a dry-run or AUDIT policy names, the
 /// latest first; alike ones are counted together.
 #[derive(Args, Clone, Debug)]

@@ -23,7 +23,7 @@ fn render(denied: &[DenialReport]) -> String {
     if denied.is_empty() {
         return "no connection was refused\n".to_owned();
     }
-    let mut table = Table::new(&["AGO", "COUNT", "CAUSE", "FROM", "TO", "BY", "REASON"]);
+    let mut table = Table::new(["AGO", "COUNT", "CAUSE", "FROM", "TO", "BY", "REASON"]);
     for one in denied {
         table.row([
             format!("{:.0}s", one.seconds_ago),

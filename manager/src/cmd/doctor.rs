@@ -68,7 +68,7 @@ pub(crate) fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn text(diagnosis: &Diagnosis) -> String {
-    let mut table = Table::new(&["CHECK", "", "DETAIL"]);
+    let mut table = Table::new(["CHECK", "", "DETAIL"]);
     for check in &diagnosis.checks {
         let verdict = match check.verdict {
             Verdict::Ok => "ok",

@@ -66,12 +66,11 @@ pub(crate) fn list(args: &WorkloadsArgs) -> Result<ExitCode> {
 }
 
 fn render(workloads: &[EnrolledReport]) -> String {
-    let mut table = Table::new(&[
+    let mut table = Table::new([
         "NAMESPACE",
         "NAME",
         "READY",
         "MTLS",
-        "PROXIED",
         "ADDRESSES",
         "IDENTITY",
         "NETNS",
@@ -105,4 +104,34 @@ fn render(workloads: &[EnrolledReport]) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_hold_what_they_are_named_for() {
+        let report = |name: &str, ready, reason: Option<&str>| EnrolledReport {
+            namespace: "shop".into(),
+            name: name.into(),
+            netns: format!("/run/netns/{name}"),
+            addresses: vec!["10.0.0.1".into(), "fd00::1".into()],
+            ready,
+            mtls: ready.then(|| "strict".into()),
+            reason: reason.map(str::to_owned),
+            ..EnrolledReport::default()
+        };
+        let text = "\
+NAMESPACE  NAME  READY  MTLS    ADDRESSES         IDENTITY  NETNS
+shop       web   yes    strict  10.0.0.1,fd00::1  -         /run/netns/web
+shop       new   no     -       10.0.0.1,fd00::1  -         /run/netns/new
+shop/new: nobody knows it
+";
+        let reports = [
+            report("web", true, None),
+            report("new", false, Some("nobody knows it")),
+        ];
+        assert_eq!(render(&reports), text);
+    }
 }

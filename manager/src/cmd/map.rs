@@ -182,7 +182,7 @@ fn list(pinned: &Pinned) -> Result<Vec<MapLine>, MapError> {
 }
 
 fn list_text(lines: &[MapLine]) -> String {
-    let mut table = Table::new(&[
+    let mut table = Table::new([
         "MAP", ">ID", "TYPE", ">KEY", ">VALUE", ">ENTRIES", ">ROOM", ">MEMORY",
     ]);
     for line in lines {

@@ -51,7 +51,7 @@ fn list(services: &[ServiceSummary]) -> String {
     if services.is_empty() {
         return "no services\n".to_owned();
     }
-    let mut table = Table::new(&[
+    let mut table = Table::new([
         "NAMESPACE",
         "NAME",
         "ADDRESSES",
@@ -104,7 +104,7 @@ fn describe(service: &ServiceReport) -> String {
     if service.frontends.is_empty() {
         text += "\nheadless: no address is balanced\n";
     } else {
-        let mut table = Table::new(&["FRONTEND", "KIND", ">POOL"]);
+        let mut table = Table::new(["FRONTEND", "KIND", ">POOL"]);
         for frontend in &service.frontends {
             let address = endpoint(&frontend.address, frontend.port);
             table.row([
@@ -167,7 +167,7 @@ fn pool_text(pool: &PoolReport) -> String {
     if pool.endpoints.is_empty() {
         return text + "    no endpoints: every connection is refused\n";
     }
-    let mut table = Table::new(&[
+    let mut table = Table::new([
         "ENDPOINT",
         "STATE",
         ">WEIGHT",

@@ -35,7 +35,7 @@ pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<ExitCode> {
 fn status_text(status: &StatusReport) -> String {
     let mut text = summary(status);
     if !status.programs.is_empty() {
-        let mut table = Table::new(&["PROGRAM", ">RUNS", ">MEAN", "ATTACHED"]);
+        let mut table = Table::new(["PROGRAM", ">RUNS", ">MEAN", "ATTACHED"]);
         for program in &status.programs {
             table.row([
                 program.name.clone(),
@@ -50,7 +50,7 @@ fn status_text(status: &StatusReport) -> String {
         text += &format!("\n{}", table.render(0));
     }
     if !status.maps.is_empty() {
-        let mut table = Table::new(&["MAP", ">ENTRIES", ">ROOM", ">FULL"]);
+        let mut table = Table::new(["MAP", ">ENTRIES", ">ROOM", ">FULL"]);
         for map in &status.maps {
             let full = 100.0 * map.entries as f64 / map.max_entries.max(1) as f64;
             table.row([
@@ -149,7 +149,7 @@ fn config(status: &StatusReport) -> String {
 
 /// The latest failures and refusals.
 pub(crate) fn events_text(events: &[EventReport]) -> String {
-    let header = &[
+    let header = [
         ">AGO",
         ">COUNT",
         "WHAT",

@@ -1,28 +1,24 @@
 //! Aligned columns.
 
-/// Rows under a header; every column is as wide as its widest cell.
-pub(crate) struct Table {
-    header: Vec<&'static str>,
-    rows: Vec<Vec<String>>,
+/// Rows of `N` cells under a header; every column is as wide as its widest cell.
+pub(crate) struct Table<const N: usize> {
+    header: [&'static str; N],
+    rows: Vec<[String; N]>,
 }
 
-impl Table {
+impl<const N: usize> Table<N> {
     /// A table without rows. A header that begins with `>` aligns its column to the right.
-    pub(crate) fn new(header: &[&'static str]) -> Self {
+    pub(crate) fn new(header: [&'static str; N]) -> Self {
         Self {
-            header: header.to_vec(),
+            header,
             rows: Vec::new(),
         }
     }
 
-    /// Adds a row; it has as many cells as the header.
-    pub(crate) fn row<const N: usize>(&mut self, cells: [String; N]) {
-        debug_assert_eq!(N, self.header.len());
-        self.rows.push(
-            cells
-                .map(|cell| if cell.is_empty() { "-".into() } else { cell })
-                .into(),
-        );
+    /// Adds a row.
+    pub(crate) fn row(&mut self, cells: [String; N]) {
+        self.rows
+            .push(cells.map(|cell| if cell.is_empty() { "-".into() } else { cell }));
     }
 
     /// The text, indented by `indent` spaces, without spaces at line ends.
@@ -64,7 +60,7 @@ mod tests {
 
     #[test]
     fn columns_are_aligned_and_empty_cells_are_dashes() {
-        let mut table = Table::new(&["NAME", ">READY", "NOTE"]);
+        let mut table = Table::new(["NAME", ">READY", "NOTE"]);
         table.row(["web".into(), "2/3".into(), "fine".into()]);
         table.row(["a-longer-name".into(), "10/10".into(), String::new()]);
         let text = "\

@@ -10,8 +10,9 @@ use std::{
 
 use weft_abi::{Backend, BackendState, Counter, EdgeKey, EdgeValue};
 use weft_admin::{
-    DenialReport, EnrolledReport, EventReport, LastChange, MapReport, ProblemCounts, ProblemReport,
-    ProgramReport, Readiness, ServiceReport, ServiceSummary, StateSource, StatusReport, TopReport,
+    AuthorizationReport, DenialReport, EnrolledReport, EventReport, LastChange, MapReport,
+    ProblemCounts, ProblemReport, ProgramReport, Readiness, ServiceReport, ServiceSummary,
+    StateSource, StatusReport, TopReport,
 };
 use weft_loader::{CGROUP_HOOKS, TC_HOOKS};
 use weft_lower::{Planner, canary::CANARY_POOL};
@@ -369,6 +370,12 @@ impl StateSource for Evidence {
 
     fn workloads(&self) -> Vec<EnrolledReport> {
         self.shared.engine().mesh_side.reports()
+    }
+
+    fn policies(&self) -> AuthorizationReport {
+        observe_rules(&self.shared, &self.metrics);
+        let totals = self.metrics.rule_totals();
+        self.shared.engine().mesh_side.authorization(&totals)
     }
 
     fn denied(&self) -> Vec<DenialReport> {

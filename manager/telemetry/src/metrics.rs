@@ -9,7 +9,7 @@ use prometheus_client::{encoding::text, registry::Registry};
 use weft_abi::EdgeKey;
 
 use crate::{
-    Format, Limits, ManagerMetrics, PoolLabels, RuleSnapshot, Snapshot,
+    Format, Hop, Limits, ManagerMetrics, PoolLabels, RuleName, RuleSnapshot, Snapshot,
     activity::Activity,
     collector::{KernelCollector, Totals},
     exposition::to_prometheus,
@@ -116,6 +116,15 @@ impl Metrics {
         if let Some(snapshot) = read() {
             rules.observe(&snapshot);
         }
+    }
+
+    /// What each rule of policy decided, as far as it was taken in.
+    pub fn rule_totals(&self) -> Vec<(RuleName, Hop, u64)> {
+        let rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
+        let totals = rules.totals();
+        totals
+            .map(|(name, hop, total)| (name.clone(), hop, total))
+            .collect()
     }
 
     /// All metrics as text.

@@ -127,6 +127,16 @@ impl RuleTotals {
         self.series.entry(series).or_default()
     }
 
+    /// What each rule decided, while it is within the limit.
+    pub fn totals(&self) -> impl Iterator<Item = (&RuleName, Hop, u64)> {
+        self.series
+            .iter()
+            .filter_map(|(series, total)| match series {
+                Series::Known(name, hop) => Some((name, *hop, *total)),
+                Series::Other(..) => None,
+            })
+    }
+
     /// Values of the labels of [`crate::family::POLICY_HITS`] with the total, ordered.
     pub(crate) fn samples(&self) -> impl Iterator<Item = ([String; 5], u64)> {
         self.series.iter().map(|(series, total)| {

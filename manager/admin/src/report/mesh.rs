@@ -1,4 +1,4 @@
-//! `/state/workloads`, `/state/denied`.
+//! `/state/workloads`, `/state/policies`, `/state/denied`.
 
 use serde::{Deserialize, Serialize};
 
@@ -53,6 +53,42 @@ pub struct PolicyReport {
     pub origin: Origin,
     /// Index of the rule in `spec.rules`, from 0.
     pub rule: u32,
+}
+
+/// `/state/policies`: layer 4 authorization on this node.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct AuthorizationReport {
+    /// The policies that hold for workloads enrolled here, by namespace and name.
+    pub policies: Vec<PolicyInForce>,
+    /// Connections refused because policies allow some, and no rule of them this one.
+    pub unmatched: Decided,
+    /// The same of policies in dry-run: these connections were not refused.
+    pub dry_run_unmatched: Decided,
+}
+
+/// A policy that holds for workloads enrolled on this node.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct PolicyInForce {
+    /// The object.
+    #[serde(flatten)]
+    pub origin: Origin,
+    /// `ALLOW`, `DENY`, `AUDIT` or `CUSTOM`.
+    pub action: String,
+    /// Whether it is only counted and told of.
+    pub dry_run: bool,
+    /// `NAMESPACE/NAME` of each workload here that it holds for.
+    pub workloads: Vec<String>,
+    /// What each of its rules decided, by their index in `spec.rules`.
+    pub rules: Vec<Decided>,
+}
+
+/// New connections since the manager started.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Decided {
+    /// Decided in the kernel.
+    pub kernel: u64,
+    /// Decided by the proxy, of those that came through HBONE.
+    pub proxy: u64,
 }
 
 /// One of `/state/denied`: a connection that was refused, or that a dry-run or AUDIT policy wants

@@ -351,7 +351,7 @@ fn rate(per_second: f64) -> String {
 pub(crate) fn text(rates: &Rates) -> String {
     let mut sorted = rates.clone();
     Sort::Connections.apply(&mut sorted);
-    let mut services = Table::new(&[
+    let mut services = Table::new([
         "SERVICE", ">CONN/S", ">ACTIVE", ">FAIL/S", ">REFU/S", ">RTT50", ">RTT99", ">CON50",
         ">CON99",
     ]);
@@ -359,7 +359,7 @@ pub(crate) fn text(rates: &Rates) -> String {
         .services
         .iter()
         .for_each(|one| services.row(service_cells(one)));
-    let mut edges = Table::new(&[
+    let mut edges = Table::new([
         "CLIENT", "SERVICE", "SERVER", ">CONN/S", ">FAIL/S", ">OUT/S", ">IN/S", ">RTT99",
     ]);
     sorted

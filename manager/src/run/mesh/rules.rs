@@ -1,9 +1,11 @@
 //! How often rules of policy decided, in the kernel and in the proxy.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use weft_abi::HitKey;
+use weft_admin::{AuthorizationReport, Decided, PolicyInForce};
 use weft_lower::authz::{Bank, RuleTables};
+use weft_model::policy::AuthorizationPolicy;
 use weft_telemetry::{Hop, PolicyName, RuleHits, RuleName, RuleSnapshot};
 
 use super::MeshSide;
@@ -37,6 +39,62 @@ impl MeshSide {
     }
 }
 
+impl MeshSide {
+    /// What `weft policies` shows.
+    pub(crate) fn authorization(&self, totals: &[(RuleName, Hop, u64)]) -> AuthorizationReport {
+        let mut policies: BTreeMap<PolicyName, PolicyInForce> = BTreeMap::new();
+        for carried in self.carried.values() {
+            let sets = carried.addresses.iter();
+            let sets: BTreeSet<u32> = sets
+                .filter_map(|at| self.planner.peer(*at))
+                .map(|peer| peer.set)
+                .collect();
+            let tables = sets.iter().filter_map(|set| self.planner.tables(*set));
+            for policy in tables.flat_map(|tables| tables.policies()) {
+                let held = policies
+                    .entry(name(&policy.author.name))
+                    .or_insert_with(|| in_force(policy));
+                let workload = carried.enrolled.claim.name.to_string();
+                if held.workloads.last() != Some(&workload) {
+                    held.workloads.push(workload);
+                }
+            }
+        }
+        let mut report = AuthorizationReport::default();
+        for (name, hop, total) in totals {
+            let decided = match &name.rule {
+                Some((policy, rule)) => policies
+                    .get_mut(policy)
+                    .and_then(|held| held.rules.get_mut(*rule)),
+                None if name.action == DRY_RUN_DENY => Some(&mut report.dry_run_unmatched),
+                None => Some(&mut report.unmatched),
+            };
+            match (decided, hop) {
+                (Some(decided), Hop::Kernel) => decided.kernel += total,
+                (Some(decided), Hop::Proxy) => decided.proxy += total,
+                (None, _) => {}
+            }
+        }
+        report.policies = policies.into_values().collect();
+        for policy in &mut report.policies {
+            policy.workloads.sort();
+        }
+        report
+    }
+}
+
+fn in_force(policy: &AuthorizationPolicy) -> PolicyInForce {
+    PolicyInForce {
+        origin: (&policy.author.origin).into(),
+        action: policy.action.name().to_owned(),
+        dry_run: policy.is_dry_run,
+        workloads: Vec::new(),
+        rules: vec![Decided::default(); policy.rules.len()],
+    }
+}
+
+const DRY_RUN_DENY: &str = "dry_run_deny";
+
 fn rule(tables: &RuleTables, clause: u32) -> RuleName {
     match tables.provenance(clause) {
         Some(by) => RuleName {
@@ -45,14 +103,14 @@ fn rule(tables: &RuleTables, clause: u32) -> RuleName {
                 Bank::Deny => "deny",
                 Bank::Allow => "allow",
                 Bank::Audit => "audit",
-                Bank::DryDeny => "dry_run_deny",
+                Bank::DryDeny => DRY_RUN_DENY,
                 Bank::DryAllow => "dry_run_allow",
             },
         },
         None => RuleName {
             rule: None,
             action: match clause {
-                HitKey::DRY_NOTHING => "dry_run_deny",
+                HitKey::DRY_NOTHING => DRY_RUN_DENY,
                 _ => "deny",
             },
         },
