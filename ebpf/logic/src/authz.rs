@@ -15,6 +15,12 @@ pub trait AuthzTables {
     fn by_source(&self, key: &SetSourceKey) -> Option<&RuleBits>;
     /// `AUTHZ_PORT[key]`, this very entry.
     fn by_port(&self, key: &SetPortKey) -> Option<&RuleBits>;
+    /// [`first`]; the kernel makes it a function that its verifier reads once, not at every call
+    /// and with every outcome of the calls before.
+    #[inline(always)]
+    fn first(&self, fit: &RuleBits, kind: &RuleBits) -> u32 {
+        first(fit, kind)
+    }
 }
 
 /// Whether a connection is let in.
@@ -97,12 +103,14 @@ pub fn decide(
     let Some(by_source) = tables.by_source(&key) else {
         return Decision::REFUSED;
     };
-    Fit {
-        by_identity,
-        by_source,
-        by_port,
+    let mut fit = RuleBits::default();
+    let mut index = 0;
+    while index < fit.words.len() {
+        fit.words[index] =
+            by_identity.words[index] & by_source.words[index] & by_port.words[index];
+        index += 1;
     }
-    .judge(rules)
+    judge(tables, rules, &fit)
 }
 
 /// The clauses that fit an identity.
@@ -134,57 +142,46 @@ fn port_bits(tables: &impl AuthzTables, set: u32, port: u16) -> Option<&RuleBits
     }
 }
 
-/// The clauses that fit a connection: those in all three.
-struct Fit<'a> {
-    by_identity: &'a RuleBits,
-    by_source: &'a RuleBits,
-    by_port: &'a RuleBits,
+/// Judges by the clauses that fit a connection.
+#[inline(always)]
+fn judge(tables: &impl AuthzTables, rules: &RuleSet, fit: &RuleBits) -> Decision {
+    let mut decision = Decision {
+        audit: tables.first(fit, &rules.audit),
+        dry_run: tables.first(fit, &rules.dry_deny),
+        ..Decision::ALLOWED
+    };
+    if decision.dry_run == Decision::NONE
+        && rules.flags & RuleSet::HAS_DRY_ALLOW != 0
+        && tables.first(fit, &rules.dry_allow) == Decision::NONE
+    {
+        decision.dry_run = HitKey::DRY_NOTHING;
+    }
+    let denied = tables.first(fit, &rules.deny);
+    if denied != Decision::NONE {
+        decision.verdict = Verdict::Deny;
+        decision.clause = denied;
+    } else if rules.flags & RuleSet::HAS_ALLOW != 0 {
+        decision.clause = tables.first(fit, &rules.allow);
+        if decision.clause == Decision::NONE {
+            decision.verdict = Verdict::Deny;
+            decision.clause = HitKey::NOTHING;
+        }
+    }
+    decision
 }
 
-impl Fit<'_> {
-    #[inline(always)]
-    fn judge(&self, rules: &RuleSet) -> Decision {
-        let mut decision = Decision {
-            audit: self.first_in(&rules.audit),
-            dry_run: self.first_in(&rules.dry_deny),
-            ..Decision::ALLOWED
-        };
-        if decision.dry_run == Decision::NONE
-            && rules.flags & RuleSet::HAS_DRY_ALLOW != 0
-            && self.first_in(&rules.dry_allow) == Decision::NONE
-        {
-            decision.dry_run = HitKey::DRY_NOTHING;
+/// The first clause of `kind` that is among those that fit, or [`Decision::NONE`].
+#[inline(always)]
+pub fn first(fit: &RuleBits, kind: &RuleBits) -> u32 {
+    let mut index = 0;
+    while index < kind.words.len() {
+        let bits = kind.words[index] & fit.words[index];
+        if bits != 0 {
+            return index as u32 * u64::BITS + bits.trailing_zeros();
         }
-        let denied = self.first_in(&rules.deny);
-        if denied != Decision::NONE {
-            decision.verdict = Verdict::Deny;
-            decision.clause = denied;
-        } else if rules.flags & RuleSet::HAS_ALLOW != 0 {
-            decision.clause = self.first_in(&rules.allow);
-            if decision.clause == Decision::NONE {
-                decision.verdict = Verdict::Deny;
-                decision.clause = HitKey::NOTHING;
-            }
-        }
-        decision
+        index += 1;
     }
-
-    /// The first clause of `kind` that fits, or [`Decision::NONE`].
-    #[inline(always)]
-    fn first_in(&self, kind: &RuleBits) -> u32 {
-        let mut index = 0;
-        while index < kind.words.len() {
-            let bits = kind.words[index]
-                & self.by_identity.words[index]
-                & self.by_source.words[index]
-                & self.by_port.words[index];
-            if bits != 0 {
-                return index as u32 * u64::BITS + bits.trailing_zeros();
-            }
-            index += 1;
-        }
-        Decision::NONE
-    }
+    Decision::NONE
 }
 
 #[cfg(test)]
