@@ -15,11 +15,10 @@ pub trait AuthzTables {
     fn by_source(&self, key: &SetSourceKey) -> Option<&RuleBits>;
     /// `AUTHZ_PORT[key]`, this very entry.
     fn by_port(&self, key: &SetPortKey) -> Option<&RuleBits>;
-    /// [`first`]; the kernel makes it a function that its verifier reads once, not at every call
-    /// and with every outcome of the calls before.
+    /// [`Fit::judge`]. The kernel makes a function of it that its verifier reads once.
     #[inline(always)]
-    fn first(&self, fit: &RuleBits, kind: &RuleBits) -> u32 {
-        first(fit, kind)
+    fn judge(&self, fit: &Fit<'_>, rules: &RuleSet) -> Decision {
+        fit.judge(rules)
     }
 }
 
@@ -103,14 +102,12 @@ pub fn decide(
     let Some(by_source) = tables.by_source(&key) else {
         return Decision::REFUSED;
     };
-    let mut fit = RuleBits::default();
-    let mut index = 0;
-    while index < fit.words.len() {
-        fit.words[index] =
-            by_identity.words[index] & by_source.words[index] & by_port.words[index];
-        index += 1;
-    }
-    judge(tables, rules, &fit)
+    let fit = Fit {
+        by_identity,
+        by_source,
+        by_port,
+    };
+    tables.judge(&fit, rules)
 }
 
 /// The clauses that fit an identity.
@@ -142,37 +139,62 @@ fn port_bits(tables: &impl AuthzTables, set: u32, port: u16) -> Option<&RuleBits
     }
 }
 
-/// Judges by the clauses that fit a connection.
-#[inline(always)]
-fn judge(tables: &impl AuthzTables, rules: &RuleSet, fit: &RuleBits) -> Decision {
-    let mut decision = Decision {
-        audit: tables.first(fit, &rules.audit),
-        dry_run: tables.first(fit, &rules.dry_deny),
-        ..Decision::ALLOWED
-    };
-    if decision.dry_run == Decision::NONE
-        && rules.flags & RuleSet::HAS_DRY_ALLOW != 0
-        && tables.first(fit, &rules.dry_allow) == Decision::NONE
-    {
-        decision.dry_run = HitKey::DRY_NOTHING;
-    }
-    let denied = tables.first(fit, &rules.deny);
-    if denied != Decision::NONE {
-        decision.verdict = Verdict::Deny;
-        decision.clause = denied;
-    } else if rules.flags & RuleSet::HAS_ALLOW != 0 {
-        decision.clause = tables.first(fit, &rules.allow);
-        if decision.clause == Decision::NONE {
-            decision.verdict = Verdict::Deny;
-            decision.clause = HitKey::NOTHING;
-        }
-    }
-    decision
+/// The clauses that fit a connection: those in all three.
+#[derive(Clone, Copy, Debug)]
+pub struct Fit<'a> {
+    /// Clauses that fit the client's identity.
+    pub by_identity: &'a RuleBits,
+    /// Clauses that fit its address.
+    pub by_source: &'a RuleBits,
+    /// Clauses that fit the server's port.
+    pub by_port: &'a RuleBits,
 }
 
-/// The first clause of `kind` that is among those that fit, or [`Decision::NONE`].
+impl Fit<'_> {
+    /// What a set's policies say of such a connection.
+    #[inline(always)]
+    pub fn judge(&self, rules: &RuleSet) -> Decision {
+        let fit = self.in_all();
+        let mut decision = Decision {
+            audit: first(&fit, &rules.audit),
+            dry_run: first(&fit, &rules.dry_deny),
+            ..Decision::ALLOWED
+        };
+        if decision.dry_run == Decision::NONE
+            && rules.flags & RuleSet::HAS_DRY_ALLOW != 0
+            && first(&fit, &rules.dry_allow) == Decision::NONE
+        {
+            decision.dry_run = HitKey::DRY_NOTHING;
+        }
+        let denied = first(&fit, &rules.deny);
+        if denied != Decision::NONE {
+            decision.verdict = Verdict::Deny;
+            decision.clause = denied;
+        } else if rules.flags & RuleSet::HAS_ALLOW != 0 {
+            decision.clause = first(&fit, &rules.allow);
+            if decision.clause == Decision::NONE {
+                decision.verdict = Verdict::Deny;
+                decision.clause = HitKey::NOTHING;
+            }
+        }
+        decision
+    }
+
+    #[inline(always)]
+    fn in_all(&self) -> RuleBits {
+        let mut fit = *self.by_identity;
+        let mut index = 0;
+        while index < fit.words.len() {
+            fit.words[index] &= self.by_source.words[index] & self.by_port.words[index];
+            index += 1;
+        }
+        fit
+    }
+}
+
+/// The first clause of `kind` among those that fit, or [`Decision::NONE`].
 #[inline(always)]
-pub fn first(fit: &RuleBits, kind: &RuleBits) -> u32 {
+fn first(fit: &RuleBits, kind: &RuleBits) -> u32 {
     let mut index = 0;
     while index < kind.words.len() {
         let bits = kind.words[index] & fit.words[index];
