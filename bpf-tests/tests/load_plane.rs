@@ -12,7 +12,8 @@ mod contents;
 use std::{collections::BTreeSet, path::Path};
 
 use weft_abi::{
-    Address, Backend, BackendState, Protocol, Scope, Service, ServiceKey, Slot, names::maps,
+    Address, Backend, BackendState, Protocol, Scope, Service, ServiceKey, Slot,
+    names::{maps, programs},
 };
 use weft_loader::{
     ApplyFault, BpfDir, CGROUP_HOOKS, Cgroup, Error, Lock, OpenReport, Options, Pinned, Plane,
@@ -89,6 +90,40 @@ fn opening_attaches_nothing_and_attaching_puts_one_program_on_each_hook() {
             .collect::<BTreeSet<_>>(),
         hooks()
     );
+}
+
+/// Instructions the verifier may look at in one program. It stops at a million, but long before that
+/// loading takes seconds; and other kernels count otherwise.
+const VERIFIED_INSTRUCTIONS: u32 = 50_000;
+
+#[test]
+fn no_program_costs_the_verifier_more_than_a_twentieth_of_its_limit() {
+    let Some(rig) = Rig::or_skip() else { return };
+    let state = rig.directory().join("state");
+    let _installed = Installed(&state);
+    let mut stats = Vec::new();
+    for trace in [false, true] {
+        let (plane, _, _) = Plane::open(Options {
+            trace,
+            ..options(&rig, "state")
+        })
+        .unwrap_or_else(|error| panic!("{error}"));
+        stats.extend(plane.program_stats().unwrap());
+    }
+    for name in [
+        programs::SK_LOOKUP,
+        programs::CONNECT4,
+        programs::TC_INGRESS,
+    ] {
+        assert_eq!(stats.iter().filter(|one| one.program == name).count(), 2);
+    }
+    for one in stats {
+        let (program, verified) = (one.program, one.verified_instructions);
+        assert!(
+            (1..=VERIFIED_INSTRUCTIONS).contains(&verified),
+            "{program}: {verified}"
+        );
+    }
 }
 
 #[test]

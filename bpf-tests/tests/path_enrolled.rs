@@ -9,6 +9,8 @@
 
 #[path = "path_enrolled/capture.rs"]
 mod capture;
+#[path = "path_enrolled/clauses.rs"]
+mod clauses;
 #[path = "path_enrolled/hold.rs"]
 mod hold;
 #[path = "path_enrolled/town.rs"]

@@ -174,4 +174,49 @@ impl Tables for Kernel {
         // SAFETY: a helper without pointers.
         unsafe { bpf_ktime_get_ns() }
     }
+
+    #[inline(always)]
+    fn next_usable(&self, service: &Service, start: u32) -> Pick<'_> {
+        // SAFETY: a reference.
+        match unsafe { weft_next_usable(service, start) } {
+            NO_BACKEND => Pick::NoBackend,
+            OVER_LIMIT => Pick::OverLimit,
+            index => match u32::try_from(index)
+                .ok()
+                .and_then(|index| BACKENDS.get(index))
+            {
+                Some(backend) if backend.service == service.id => {
+                    Pick::Backend(index as u32, backend)
+                }
+                _ => Pick::Stale,
+            },
+        }
+    }
+}
+
+/// What [`weft_next_usable`] returns when it is no index.
+const NO_BACKEND: u64 = 1 << 32;
+const OVER_LIMIT: u64 = 2 << 32;
+const STALE: u64 = 3 << 32;
+
+/// Index of the backend that [`pick::next_usable`] picks.
+///
+/// A global function: the verifier reads its loop once, not from every place that picks and in
+/// every turn of looking again.
+///
+/// # Safety
+/// `service` is null or points to a whole value, which the verifier sees to.
+#[unsafe(no_mangle)]
+#[inline(never)]
+unsafe extern "C" fn weft_next_usable(service: *const Service, start: u32) -> u64 {
+    // SAFETY: as the caller promises. No caller passes null, but the verifier wants it looked at.
+    let Some(service) = (unsafe { service.as_ref() }) else {
+        return STALE;
+    };
+    match pick::next_usable(&Kernel, service, start) {
+        Pick::Backend(index, _) => u64::from(index),
+        Pick::NoBackend => NO_BACKEND,
+        Pick::OverLimit => OVER_LIMIT,
+        Pick::Stale => STALE,
+    }
 }

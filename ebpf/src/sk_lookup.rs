@@ -16,7 +16,7 @@ use weft_abi::{
     Protocol, RuleBits, RuleSet, SetIdentityKey, SetPortKey, SetSourceKey,
 };
 use weft_logic::{
-    authz::{self, AuthzTables, Decision, Verdict},
+    authz::{self, AuthzTables, Decision, Fit, Verdict},
     pick::Tables,
 };
 
@@ -249,6 +249,62 @@ impl AuthzTables for Maps {
         // SAFETY: as in `by_identity`.
         unsafe { AUTHZ_PORT.get(key) }
     }
+
+    #[inline(always)]
+    fn judge(&self, fit: &Fit<'_>, rules: &RuleSet) -> Decision {
+        let mut decision = Decision::REFUSED;
+        // SAFETY: references.
+        unsafe {
+            weft_judge(
+                rules,
+                fit.by_identity,
+                fit.by_source,
+                fit.by_port,
+                &mut decision,
+            );
+        }
+        decision
+    }
+}
+
+/// Leaves in `decision` what [`Fit::judge`] says.
+///
+/// A global function: the verifier reads it once, on its own, and takes what it leaves for any
+/// value. Followed into, it has thousands of outcomes, and each leads through all that comes after.
+///
+/// # Safety
+/// Each is null or points to a whole value, which the verifier sees to.
+#[unsafe(no_mangle)]
+#[inline(never)]
+unsafe extern "C" fn weft_judge(
+    rules: *const RuleSet,
+    by_identity: *const RuleBits,
+    by_source: *const RuleBits,
+    by_port: *const RuleBits,
+    decision: *mut Decision,
+) -> u32 {
+    // SAFETY: as the caller promises.
+    let (rules, by_identity, by_source, by_port, decision) = unsafe {
+        (
+            rules.as_ref(),
+            by_identity.as_ref(),
+            by_source.as_ref(),
+            by_port.as_ref(),
+            decision.as_mut(),
+        )
+    };
+    // No caller passes null, but the verifier wants it looked at; and a number returned.
+    if let (Some(rules), Some(by_identity), Some(by_source), Some(by_port), Some(decision)) =
+        (rules, by_identity, by_source, by_port, decision)
+    {
+        let fit = Fit {
+            by_identity,
+            by_source,
+            by_port,
+        };
+        *decision = fit.judge(rules);
+    }
+    0
 }
 
 /// The connection as its server sees it.

@@ -15,6 +15,11 @@ pub trait AuthzTables {
     fn by_source(&self, key: &SetSourceKey) -> Option<&RuleBits>;
     /// `AUTHZ_PORT[key]`, this very entry.
     fn by_port(&self, key: &SetPortKey) -> Option<&RuleBits>;
+    /// [`Fit::judge`]. The kernel makes a function of it that its verifier reads once.
+    #[inline(always)]
+    fn judge(&self, fit: &Fit<'_>, rules: &RuleSet) -> Decision {
+        fit.judge(rules)
+    }
 }
 
 /// Whether a connection is let in.
@@ -97,12 +102,12 @@ pub fn decide(
     let Some(by_source) = tables.by_source(&key) else {
         return Decision::REFUSED;
     };
-    Fit {
+    let fit = Fit {
         by_identity,
         by_source,
         by_port,
-    }
-    .judge(rules)
+    };
+    tables.judge(&fit, rules)
 }
 
 /// The clauses that fit an identity.
@@ -135,32 +140,38 @@ fn port_bits(tables: &impl AuthzTables, set: u32, port: u16) -> Option<&RuleBits
 }
 
 /// The clauses that fit a connection: those in all three.
-struct Fit<'a> {
-    by_identity: &'a RuleBits,
-    by_source: &'a RuleBits,
-    by_port: &'a RuleBits,
+#[derive(Clone, Copy, Debug)]
+pub struct Fit<'a> {
+    /// Clauses that fit the client's identity.
+    pub by_identity: &'a RuleBits,
+    /// Clauses that fit its address.
+    pub by_source: &'a RuleBits,
+    /// Clauses that fit the server's port.
+    pub by_port: &'a RuleBits,
 }
 
 impl Fit<'_> {
+    /// What a set's policies say of such a connection.
     #[inline(always)]
-    fn judge(&self, rules: &RuleSet) -> Decision {
+    pub fn judge(&self, rules: &RuleSet) -> Decision {
+        let fit = self.in_all();
         let mut decision = Decision {
-            audit: self.first_in(&rules.audit),
-            dry_run: self.first_in(&rules.dry_deny),
+            audit: first(&fit, &rules.audit),
+            dry_run: first(&fit, &rules.dry_deny),
             ..Decision::ALLOWED
         };
         if decision.dry_run == Decision::NONE
             && rules.flags & RuleSet::HAS_DRY_ALLOW != 0
-            && self.first_in(&rules.dry_allow) == Decision::NONE
+            && first(&fit, &rules.dry_allow) == Decision::NONE
         {
             decision.dry_run = HitKey::DRY_NOTHING;
         }
-        let denied = self.first_in(&rules.deny);
+        let denied = first(&fit, &rules.deny);
         if denied != Decision::NONE {
             decision.verdict = Verdict::Deny;
             decision.clause = denied;
         } else if rules.flags & RuleSet::HAS_ALLOW != 0 {
-            decision.clause = self.first_in(&rules.allow);
+            decision.clause = first(&fit, &rules.allow);
             if decision.clause == Decision::NONE {
                 decision.verdict = Verdict::Deny;
                 decision.clause = HitKey::NOTHING;
@@ -169,22 +180,30 @@ impl Fit<'_> {
         decision
     }
 
-    /// The first clause of `kind` that fits, or [`Decision::NONE`].
     #[inline(always)]
-    fn first_in(&self, kind: &RuleBits) -> u32 {
+    fn in_all(&self) -> RuleBits {
+        let mut fit = *self.by_identity;
         let mut index = 0;
-        while index < kind.words.len() {
-            let bits = kind.words[index]
-                & self.by_identity.words[index]
-                & self.by_source.words[index]
-                & self.by_port.words[index];
-            if bits != 0 {
-                return index as u32 * u64::BITS + bits.trailing_zeros();
-            }
+        while index < fit.words.len() {
+            fit.words[index] &= self.by_source.words[index] & self.by_port.words[index];
             index += 1;
         }
-        Decision::NONE
+        fit
     }
+}
+
+/// The first clause of `kind` among those that fit, or [`Decision::NONE`].
+#[inline(always)]
+fn first(fit: &RuleBits, kind: &RuleBits) -> u32 {
+    let mut index = 0;
+    while index < kind.words.len() {
+        let bits = kind.words[index] & fit.words[index];
+        if bits != 0 {
+            return index as u32 * u64::BITS + bits.trailing_zeros();
+        }
+        index += 1;
+    }
+    Decision::NONE
 }
 
 #[cfg(test)]

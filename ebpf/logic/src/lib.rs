@@ -2,7 +2,8 @@
 //!
 //! Compiled twice: into the kernel programs and for `cargo test`. No helpers, no maps, no unsafe,
 //! no allocation; what must be looked up comes through a trait the caller implements. Everything
-//! is `inline(always)`, since the verifier follows one function better than many.
+//! is `inline(always)`, since the verifier follows one function better than many; where outcomes
+//! multiply, the kernel half makes a global function of it, which is verified on its own.
 //!
 //! Reading order: [`pick`] (a backend for a connection), [`hash`], [`datagrams`] (destinations of
 //! an unconnected UDP socket), [`outcome`] (how a connection ended), [`packet`] (headers),

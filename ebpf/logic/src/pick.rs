@@ -22,6 +22,14 @@ pub trait Tables {
     fn random(&self) -> u32;
     /// `CLOCK_MONOTONIC`, ns.
     fn now(&self) -> u64;
+    /// [`next_usable`]. The kernel makes a function of it that its verifier reads once.
+    #[inline(always)]
+    fn next_usable(&self, service: &Service, start: u32) -> Pick<'_>
+    where
+        Self: Sized,
+    {
+        next_usable(self, service, start)
+    }
 }
 
 /// What came of a pick.
@@ -50,14 +58,14 @@ pub fn pick<'a>(tables: &'a impl Tables, service: &Service, client: u64) -> Pick
         Some((index, backend)) if is_usable(tables, service, index, backend) => {
             Pick::Backend(index, backend)
         }
-        Some(_) => next_usable(tables, service, elsewhere(service, draw, position)),
+        Some(_) => tables.next_usable(service, elsewhere(service, draw, position)),
     }
 }
 
 /// The next usable backend from a position on. Sign bits stand for conditions, since the
 /// verifier walks both sides of every branch in every turn of the loop.
 #[inline(always)]
-fn next_usable<'a>(tables: &'a impl Tables, service: &Service, start: u32) -> Pick<'a> {
+pub fn next_usable<'a>(tables: &'a impl Tables, service: &Service, start: u32) -> Pick<'a> {
     let now = tables.now();
     let last = service.max_connections as u64;
     let mut position = start;
