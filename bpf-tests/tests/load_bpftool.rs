@@ -54,7 +54,7 @@ fn bpftool_loads_every_program_and_shows_named_fields() {
     run("bpftool", &load);
     let loaded = std::fs::read_dir(&programs).unwrap().count();
     assert_eq!(
-        loaded, 13,
+        loaded, 14,
         "nine cgroup hooks, two of tc, sk_lookup, one iterator"
     );
     for name in weft_abi::names::maps::ALL {
