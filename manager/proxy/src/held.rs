@@ -30,9 +30,6 @@ use crate::{
 /// be on its way.
 const LATE: Duration = Duration::from_secs(1);
 
-/// How often a certificate is looked for.
-const CERTIFICATE: Duration = Duration::from_millis(10);
-
 /// The namespaces whose connections wait with one thread.
 #[derive(Default)]
 pub(crate) struct Rooms(RefCell<HashMap<u64, Rc<Room>>>);
@@ -133,13 +130,7 @@ async fn client(worker: Rc<Worker>, room: Rc<Room>, fd: OwnedFd, client: SocketA
     let way = async {
         let captured = captured.ok_or(Error::NotCaptured)?;
         let place = worker.place().ok_or(Error::TooMany)?;
-        let limit = worker.shared.settings.hold_timeout;
-        room.wait(limit).await?;
-        // The first certificate is asked for only now; where it is not needed its lack is no reason
-        // to fail.
-        while !worker.has_certificate(room.key) && began.elapsed() < limit {
-            tokio::time::sleep(CERTIFICATE).await;
-        }
+        room.wait(worker.shared.settings.hold_timeout).await?;
         let to = captured.dialled;
         let make = || namespace::socket(to.is_ipv6());
         let fd = worker.home.inside(room.netns.as_fd(), make)?;

@@ -52,7 +52,9 @@ async fn session(
 ) -> Result<Rc<Session>, Error> {
     let shared = &worker.shared;
     let identity = &member.workload.identity;
-    let config = shared.credentials.server(identity);
+    let config = worker
+        .credentials(identity, |from| from.server(identity))
+        .await;
     let config = config.ok_or_else(|| Error::NoCredentials(identity.clone()))?;
     let socket = Socket::new(fd)?;
     let after = shared.settings.handshake_timeout;

@@ -179,7 +179,9 @@ async fn connect(
 ) -> Result<Rc<Session>, Error> {
     let shared = &worker.shared;
     let own = &member.workload.identity;
-    let config = shared.credentials.client(own, expected);
+    let config = worker
+        .credentials(own, |from| from.client(own, expected))
+        .await;
     let config = config.ok_or_else(|| Error::NoCredentials(own.clone()))?;
     let fd = member.socket(&worker.home, &proxy)?;
     shared.kernel.own(fd.as_fd())?;

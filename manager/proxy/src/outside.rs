@@ -108,6 +108,10 @@ pub trait Credentials: Send + Sync + 'static {
     /// To prove this identity to a server that must be one of `expected`.
     fn client(&self, identity: &SpiffeId, expected: &[SpiffeId]) -> Option<Arc<ClientConfig>>;
 
+    /// Whether the first certificate of an identity is being asked for, and nothing has failed yet:
+    /// worth a moment's wait.
+    fn is_pending(&self, identity: &SpiffeId) -> bool;
+
     /// Whether the certificates that a peer has shown, leaf first, are taken back by now.
     fn is_revoked(&self, shown: &[CertificateDer<'static>]) -> bool;
 }

@@ -19,6 +19,7 @@ use tokio::{
     task::spawn_local,
     time::Instant,
 };
+use weft_identity::SpiffeId;
 
 use crate::{
     Connection, Credentials, Direction, Error, Kernel, Live, Observer, Policy, Record, Settings,
@@ -240,11 +241,22 @@ impl Worker {
         }
     }
 
-    /// Whether a workload can show who it is.
-    pub(crate) fn has_certificate(&self, key: u64) -> bool {
-        let members = self.members.borrow();
-        let identity = members.get(&key).map(|it| &it.workload.identity);
-        identity.is_some_and(|identity| self.shared.credentials.server(identity).is_some())
+    /// What is made from a workload's certificate; while its first is being asked for, in a moment.
+    pub(crate) async fn credentials<T>(
+        &self,
+        identity: &SpiffeId,
+        get: impl Fn(&dyn Credentials) -> Option<T>,
+    ) -> Option<T> {
+        const AGAIN: Duration = Duration::from_millis(10);
+        let credentials = &*self.shared.credentials;
+        let until = Instant::now() + self.shared.settings.connect_timeout;
+        loop {
+            let got = get(credentials);
+            if got.is_some() || !credentials.is_pending(identity) || Instant::now() > until {
+                return got;
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
     }
 
     /// A place for one more connection; `None` when there are too many.

@@ -3,6 +3,7 @@
 use std::{
     io::{ErrorKind, Read, Write},
     net::TcpListener,
+    sync::atomic::Ordering,
     time::Duration,
 };
 
@@ -118,6 +119,24 @@ fn without_a_certificate_nothing_goes_out() {
             .unwrap()
             .contains("no certificate for spiffe://cluster.local")
     );
+}
+
+#[test]
+fn a_first_certificate_that_is_on_its_way_is_waited_for_on_either_side() {
+    for name in ["client", "server"] {
+        let mesh = Mesh::new(settings(1)).to(echo());
+        mesh.ca.lose(id(name));
+        mesh.ca.pending.store(true, Ordering::Relaxed);
+        let mut stream = mesh.dial();
+        stream.write_all(b"x").unwrap();
+        let short = Duration::from_millis(200);
+        stream.set_read_timeout(Some(short)).unwrap();
+        let error = stream.read(&mut [0]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::WouldBlock, "{name}");
+        mesh.ca.find();
+        stream.set_read_timeout(None).unwrap();
+        stream.read_exact(&mut [0]).unwrap();
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::{
     os::fd::{BorrowedFd, OwnedFd},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::{Duration, SystemTime},
 };
@@ -37,6 +37,8 @@ pub(crate) struct Ca {
     servers: Mutex<HashMap<SpiffeId, Arc<ServerConfig>>>,
     svids: Mutex<HashMap<SpiffeId, Arc<Svid>>>,
     missing: Mutex<HashSet<SpiffeId>>,
+    /// Whether those missing are on their way.
+    pub(crate) pending: AtomicBool,
 }
 
 fn serial() -> Serial {
@@ -61,6 +63,7 @@ impl Ca {
             servers: Mutex::default(),
             svids: Mutex::default(),
             missing: Mutex::default(),
+            pending: AtomicBool::new(false),
         }
     }
 
@@ -95,6 +98,11 @@ impl Ca {
     pub(crate) fn lose(&self, identity: SpiffeId) {
         self.missing.lock().unwrap().insert(identity);
     }
+
+    /// Those that were lost are there again.
+    pub(crate) fn find(&self) {
+        self.missing.lock().unwrap().clear();
+    }
 }
 
 impl Credentials for Ca {
@@ -118,6 +126,10 @@ impl Credentials for Ca {
         let trust = self.trust.lock().unwrap();
         let config = weft_identity::client_config(&self.svid(identity), &trust, expected.into());
         Some(config.unwrap())
+    }
+
+    fn is_pending(&self, _identity: &SpiffeId) -> bool {
+        self.pending.load(Relaxed)
     }
 
     fn is_revoked(&self, shown: &[CertificateDer<'static>]) -> bool {

@@ -96,6 +96,13 @@ impl Certificates {
         entry.current.subscribe()
     }
 
+    /// Whether the first certificate of a service account is being asked for, and nothing has failed.
+    pub(crate) fn is_pending(&self, id: &SpiffeId) -> bool {
+        let kept = self.0.kept();
+        kept.get(id)
+            .is_some_and(|it| it.current.borrow().is_none() && it.failure.is_none())
+    }
+
     /// Ends the renewals of a service account that has no workload here any more.
     pub(crate) fn forget(&self, id: &SpiffeId) {
         self.0.kept().remove(id);

@@ -93,6 +93,10 @@ impl Credentials for Wallet {
         })
     }
 
+    fn is_pending(&self, identity: &SpiffeId) -> bool {
+        self.certificates.is_pending(identity)
+    }
+
     fn is_revoked(&self, shown: &[CertificateDer<'static>]) -> bool {
         self.certificates.policy().is_revoked(shown)
     }
