@@ -17,6 +17,9 @@ use crate::{
     maps::{ENROLLED, EXCLUDED, PEERS, PORT_MODES, Place, WORKLOADS, count, tell},
 };
 
+/// Where the proxy takes HBONE.
+pub(crate) const HBONE_PORT: u16 = 15008;
+
 /// What is enrolled in a network namespace.
 #[inline(always)]
 pub(crate) fn enrolment(netns: u64) -> Option<&'static Enrolment> {

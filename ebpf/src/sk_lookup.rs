@@ -23,12 +23,11 @@ use weft_logic::{
 use crate::{
     address, atomic,
     balance::Kernel,
-    capture,
+    capture::{self, HBONE_PORT},
     maps::{
         ATTESTED, AUTHZ_HITS, AUTHZ_IDENTITY, AUTHZ_PORT, AUTHZ_SETS, AUTHZ_SOURCE, HOLD,
         SourceKey, count, tell,
     },
-    sockops::HBONE_PORT,
 };
 
 /// `SK_PASS` and `SK_DROP` (include/uapi/linux/bpf.h).

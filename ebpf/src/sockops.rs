@@ -15,20 +15,18 @@ use aya_ebpf::{
     macros::sock_ops,
     programs::SockOpsContext,
 };
-use weft_abi::{
-    Address, ConnectionEvent, ConnectionKey, Enrolment, Event, EventKind, Protocol, SocketInfo,
-};
+use weft_abi::{Address, ConnectionKey, Enrolment, Event, EventKind, Protocol, SocketInfo};
 use weft_logic::{
     outcome::{self, Outcome, state},
     pick::Tables,
 };
 
 use crate::{
-    address, atomic, attest,
+    access, address, atomic, attest,
     balance::Kernel,
     capture::{self, workload},
     edges, limits,
-    maps::{BACKEND_STATE, SOCKETS, count_connection, emit, tell},
+    maps::{BACKEND_STATE, SOCKETS, count_connection, emit},
     trace::trace,
 };
 
@@ -37,9 +35,6 @@ use crate::{
 static OFFSET_SK_ERR: Global<u32> = Global::new(0);
 
 const AF_INET: u32 = 2;
-
-/// Where the proxy takes HBONE.
-pub(crate) const HBONE_PORT: u16 = 15008;
 
 /// Flags that outlive a connection.
 const KEPT: u8 = SocketInfo::REWRITTEN | SocketInfo::CAPTURED | SocketInfo::PROXY;
@@ -53,7 +48,7 @@ pub(crate) fn weft_sockops(ctx: SockOpsContext) -> u32 {
     } else if op == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB {
         established(&ctx);
     } else if op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB {
-        accepted(&ctx);
+        access::accepted(&ctx);
     } else if op == BPF_SOCK_OPS_STATE_CB && ctx.arg(1) == state::CLOSE {
         ended(&ctx);
     }
@@ -116,7 +111,7 @@ fn begin(ctx: &SockOpsContext) {
 
 /// Asks to be told of changes of state.
 #[inline(always)]
-fn follow(ctx: &SockOpsContext) {
+pub(crate) fn follow(ctx: &SockOpsContext) {
     // Cannot fail for a full socket, which this is.
     let _ = ctx.set_cb_flags(BPF_SOCK_OPS_STATE_CB_FLAG as i32);
 }
@@ -200,36 +195,6 @@ fn established(ctx: &SockOpsContext) {
     }
 }
 
-/// An enrolled workload has a connection from elsewhere. While there is an access log it is followed,
-/// unless its client is: a workload of this node, or a proxy.
-#[inline(always)]
-fn accepted(ctx: &SockOpsContext) {
-    // SAFETY: the helper takes the context.
-    let netns = unsafe { bpf_get_netns_cookie(ctx.ops.cast()) };
-    let Some(enrolment) = capture::enrolment(netns) else {
-        return;
-    };
-    if enrolment.flags & Enrolment::LOGGED == 0 {
-        return;
-    }
-    let connection = served(ctx);
-    if connection.destination_port == HBONE_PORT
-        || connection.source.is(&connection.destination)
-        || address::is_loopback(&connection.source)
-        || attest::is_workload(&connection)
-    {
-        return;
-    }
-    // SAFETY: null or this socket's storage.
-    let Some(info) = (unsafe { info(ctx, true).as_mut() }) else {
-        return;
-    };
-    info.netns = netns;
-    info.began = Kernel.now();
-    info.logged = EventKind::SERVED as u16;
-    follow(ctx);
-}
-
 #[inline(always)]
 fn ended(ctx: &SockOpsContext) {
     let old = ctx.arg(0);
@@ -293,11 +258,11 @@ fn ended(ctx: &SockOpsContext) {
         }
     }
     if is_server {
-        let connection = served(ctx);
-        log(info, &connection, result, received, acked);
+        let connection = access::served(ctx);
+        access::log(info, &connection, result, received, acked);
     } else if info.logged != 0 && result != Outcome::Abandoned {
         let connection = connection(ctx, &local(ctx));
-        log(info, &connection, result, acked, received);
+        access::log(info, &connection, result, acked, received);
     }
     judge(info, result, received);
     // The socket may connect again. Volatile, or LLVM makes it a call of memset, which libbpf
@@ -312,35 +277,6 @@ fn ended(ctx: &SockOpsContext) {
         write_volatile(&raw mut info.logged, 0);
         write_volatile(&raw mut info.flags, info.flags & KEPT);
     }
-}
-
-/// Tells of a connection that has ended, for the access log.
-#[inline(always)]
-fn log(info: &SocketInfo, at: &ConnectionKey, result: Outcome, sent: u64, received: u64) {
-    const ECONNRESET: i32 = 104;
-    let now = Kernel.now();
-    let kind = u32::from(info.logged);
-    let enrolment = capture::enrolment(info.netns).filter(|_| kind == EventKind::ENDED);
-    tell(ConnectionEvent {
-        time: now,
-        netns: info.netns,
-        kind,
-        error: match result {
-            Outcome::Failed(errno) => errno,
-            Outcome::Reset => ECONNRESET,
-            Outcome::Closed | Outcome::Abandoned => 0,
-        },
-        identity: enrolment.map_or(0, |it| it.identity),
-        service: info.service,
-        sent,
-        received,
-        duration: now.saturating_sub(info.began),
-        source: at.source,
-        destination: at.destination,
-        source_port: at.source_port,
-        destination_port: at.destination_port,
-        proved: u32::from(info.flags & SocketInfo::PROVED != 0),
-    });
 }
 
 /// What the end says of the backend: a failed connect, or a reset before any answer, is held
@@ -419,7 +355,7 @@ fn error(ctx: &SockOpsContext) -> Option<i32> {
 }
 
 #[inline(always)]
-fn info(ctx: &SockOpsContext, create: bool) -> *mut SocketInfo {
+pub(crate) fn info(ctx: &SockOpsContext, create: bool) -> *mut SocketInfo {
     let socket = socket(ctx);
     if socket.is_null() {
         return core::ptr::null_mut();
@@ -433,21 +369,9 @@ fn socket(ctx: &SockOpsContext) -> *mut core::ffi::c_void {
     unsafe { (*ctx.ops).__bindgen_anon_2.sk.cast() }
 }
 
-/// The connection as its server sees it, on the server's socket.
-#[inline(always)]
-fn served(ctx: &SockOpsContext) -> ConnectionKey {
-    let seen = connection(ctx, &local(ctx));
-    ConnectionKey {
-        source: seen.destination,
-        destination: seen.source,
-        source_port: seen.destination_port,
-        destination_port: seen.source_port,
-    }
-}
-
 /// The connection as its server sees it, on the client's socket.
 #[inline(always)]
-fn connection(ctx: &SockOpsContext, local: &Address) -> ConnectionKey {
+pub(crate) fn connection(ctx: &SockOpsContext, local: &Address) -> ConnectionKey {
     // SAFETY: a word of the context.
     let port = unsafe { read_volatile(&raw const (*ctx.ops).remote_port) };
     ConnectionKey {
@@ -466,7 +390,7 @@ fn local_port(ctx: &SockOpsContext) -> u16 {
 }
 
 #[inline(always)]
-fn local(ctx: &SockOpsContext) -> Address {
+pub(crate) fn local(ctx: &SockOpsContext) -> Address {
     let ops: *const bpf_sock_ops = ctx.ops;
     // SAFETY: words of the context, one at a time, both families' always: LLVM would turn a
     // choice between them into arithmetic on the context pointer, which the verifier refuses.
