@@ -1,6 +1,9 @@
 //! Whether a peer's certificate is believed.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme,
@@ -31,6 +34,10 @@ enum Purpose {
     Server,
     Client,
 }
+
+/// How far the clock may be behind the authority's, beyond what certificates are dated back. Nothing
+/// is forgiven at their end.
+const SKEW: Duration = Duration::from_secs(600);
 
 impl Verifier {
     pub(super) fn new(policy: TrustPolicy, expected: Option<Arc<[SpiffeId]>>) -> Self {
@@ -96,7 +103,15 @@ impl Verifier {
             id,
             purpose,
         };
-        chain.prove(&self.policy, now).map_err(unproven)
+        let proved = match chain.prove(&self.policy, now) {
+            // Signed by an authority whose clock is ahead of ours, or ours is behind.
+            Err(webpki::Error::CertNotValidYet { .. }) => {
+                let later = Duration::from_secs(now.as_secs()) + SKEW;
+                chain.prove(&self.policy, UnixTime::since_unix_epoch(later))
+            }
+            proved => proved,
+        };
+        proved.map_err(unproven)
     }
 }
 
