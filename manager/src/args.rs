@@ -43,6 +43,9 @@ pub(crate) enum Command {
     /// List the workloads enrolled on this node
     Workloads(mesh::WorkloadsArgs),
     /// List the authorization policies in force on this node, and how often each rule decided
+    ///
+    /// Rules are numbered from 0, in the order of `spec.rules`. Connections are counted since the manager
+    /// started, where they were decided: in the kernel, or by the proxy those that came through HBONE.
     Policies(mesh::PoliciesArgs),
     /// Show which connections were refused, and by what
     Denied(mesh::DeniedArgs),

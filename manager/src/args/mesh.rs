@@ -131,9 +131,7 @@ pub(crate) struct WorkloadsArgs {
     pub(crate) output: Output,
 }
 
-/// `weft policies`. Rules are numbered from 0, in the order of `spec.rules`; connections are counted
-/// since the manager started, where they were decided: in the kernel, or by the proxy those that came
-/// through HBONE.
+/// `weft policies`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct PoliciesArgs {
     #[command(flatten)]
