@@ -2,7 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's set-up may panic")]
 
-use std::{io, net::IpAddr, sync::Arc, thread::JoinHandle, time::Duration};
+use std::{
+    io,
+    net::IpAddr,
+    sync::{Arc, atomic::Ordering},
+    thread::JoinHandle,
+    time::Duration,
+};
 
 use bpf_tests::{
     MeshScene,
@@ -13,6 +19,7 @@ use weft_testkit::{
     Capture, Place,
     client::{self, http::Response},
     cluster::Pod,
+    exchange::{self, Exchanger},
     server::Http,
 };
 
@@ -95,6 +102,31 @@ fn what_an_unknown_pod_opens_waits_and_goes_on_encrypted_as_that_pod() {
     let answer = fetch(&web.inside(), vip(2)).join().unwrap().unwrap();
     assert_eq!(answer.server, "near");
     assert!(unknown.held() <= before);
+}
+
+#[test]
+fn every_byte_arrives_of_what_waited_and_of_what_came_meanwhile() {
+    const AT_ONCE: u32 = 64;
+    const CONNECTIONS: u32 = 1984;
+    let Some(mut unknown) = Unknown::or_skip("--hold") else {
+        return;
+    };
+    unknown.scene.strict();
+    let near = unknown.scene.near.clone();
+    let server = Exchanger::start(&near.inside(), near.at(PORT)).unwrap();
+    let place = unknown.web.inside();
+    let storm =
+        std::thread::spawn(move || exchange::storm(&place, vip(2), AT_ONCE, CONNECTIONS, 5));
+    wait_for("clients to be held", || {
+        unknown.held() >= f64::from(AT_ONCE)
+    });
+    assert_eq!(server.service().accepted(), 0);
+    unknown.reveal();
+    let exchanged = storm.join().unwrap();
+    assert_eq!(exchanged.bad, 0, "{exchanged:#?}");
+    assert_eq!(exchanged.good, u64::from(CONNECTIONS));
+    wait_for("the server to be done", || server.service().open() == 0);
+    assert_eq!(server.tally().broken.load(Ordering::Relaxed), 0);
 }
 
 #[test]
