@@ -135,6 +135,8 @@ impl Plane {
             sizes: size_mismatches(&maps, &options.capacity),
             private_mounts: private_mounts(),
         };
+        drop(ebpf);
+        sys::give_back_memory();
         let interfaces = options.interfaces;
         let plane = Self {
             pins,

@@ -69,6 +69,16 @@ unsafe fn bpf_fd<A>(command: u32, attributes: &mut A) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Gives memory that was freed back to the system. glibc keeps what was used once, and reading the
+/// kernel's types takes more than all that comes after.
+pub(crate) fn give_back_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: may be called at any time (malloc_trim(3)).
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 /// A descriptor as the kernel's attributes hold it.
 fn raw(fd: BorrowedFd<'_>) -> u32 {
     u32::try_from(fd.as_raw_fd()).expect("an open descriptor is not negative")
