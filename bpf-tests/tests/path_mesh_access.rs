@@ -91,6 +91,26 @@ fn the_access_log_has_what_the_kernel_carried_and_what_the_proxy_did() {
         "{line}"
     );
     assert!(line.get("dst.hbone_addr").is_none(), "{line}");
+    // What the kernel refuses.
+    let (near_pod, client) = (scene.near.clone(), scene.client.clone());
+    scene.admit(&near_pod, &[&client]);
+    let refused = scene
+        .other
+        .inside()
+        .run(|| client::connect(near_pod.at(PORT), PATIENCE));
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::ConnectionRefused);
+    wait_for("a line of the refusal", || {
+        let lines = lines_of(&logs[0], "near");
+        lines.iter().any(|line| line["direction"] == "inbound")
+    });
+    let lines = lines_of(&logs[0], "near");
+    let line = lines.iter().find(|line| line["direction"] == "inbound");
+    let line = line.unwrap();
+    assert_eq!(line["response_flags"], "DENY", "{line}");
+    assert_eq!(line["src.workload"], "other", "{line}");
+    assert_eq!(line["src.identity"], scene.other.identity(), "{line}");
+    let policy = line["policy"].as_str().unwrap();
+    assert!(policy.starts_with("no ALLOW rule matched"), "{line}");
     // A server that nobody runs.
     let nobody = SocketAddr::new(scene.near.at(PORT).ip(), PORT + 1);
     let error = scene
@@ -101,11 +121,14 @@ fn the_access_log_has_what_the_kernel_carried_and_what_the_proxy_did() {
     assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
     wait_for("a line of the connect that failed", || {
         let lines = lines_of(&logs[0], "near");
-        lines.iter().any(|line| line["response_flags"] == "CONNECT")
+        let failed = |line: &&Value| line["response_flags"] == "CONNECT";
+        lines.iter().filter(failed).count() == 2
     });
     // That event came last: the proxy's connection is not told of a second time by the kernel, nor
     // one within the node by its server.
-    assert_eq!(lines_of(&logs[0], "near").len(), 2);
+    let lines = lines_of(&logs[0], "near");
+    let inbound = lines.iter().filter(|line| line["direction"] == "inbound");
+    assert_eq!((lines.len(), inbound.count()), (4, 1), "{lines:?}");
     let lines = lines_of(&logs[0], "web");
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert!(lines[0].get("dst.hbone_addr").is_some(), "{lines:?}");

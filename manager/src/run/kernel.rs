@@ -137,6 +137,7 @@ impl Engine {
         let report = self
             .mesh_side
             .refusal(event, mesh, service, self.generation);
+        self.mesh_side.log_refusal(event, &report);
         self.refuse(report);
     }
 

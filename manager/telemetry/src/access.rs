@@ -62,7 +62,7 @@ pub struct AccessLine {
     pub duration: Duration,
     /// Why it failed or was refused.
     pub error: Option<Arc<str>>,
-    /// The policy that refused it: `KIND NAMESPACE/NAME rule N`.
+    /// What of policy refused it: the rule and where it stands, or that none allowed it.
     pub policy: Option<Arc<str>>,
     /// ztunnel's response flag: `-`, `DENY`, `CONNECT`, `TLS_FAILURE` and others.
     pub response_flags: &'static str,

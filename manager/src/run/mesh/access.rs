@@ -15,7 +15,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use weft_abi::{ConnectionEvent, EventKind};
+use weft_abi::{ConnectionEvent, EventKind, PolicyEvent};
 use weft_admin::DenialReport;
 use weft_identity::SpiffeId;
 use weft_proxy::{Connection, Flag, Observer, Record};
@@ -102,6 +102,36 @@ impl AccessLog {
             policy: None,
             response_flags: if error.is_some() { "CONNECT" } else { "-" },
             error: error.map(|error| error.to_string().into()),
+        });
+    }
+
+    /// Writes down a connection that the kernel refused.
+    pub(super) fn refusal(&self, event: &PolicyEvent, report: &DenialReport) {
+        let at = |address: weft_abi::Address, port| SocketAddr::new(address.into(), port);
+        let mut src = self.end(at(event.source, event.source_port), None);
+        src.identity = report.src.identity.as_deref().map(Arc::from);
+        // In `connect` a socket has no port yet.
+        let direction = match event.source_port {
+            0 => Direction::Outbound,
+            _ => Direction::Inbound,
+        };
+        let is_policy = matches!(event.kind, EventKind::DENIED | EventKind::PLAINTEXT);
+        self.write(AccessLine {
+            time: now(),
+            src,
+            dst: self.end(at(event.destination, event.destination_port), None),
+            hbone_addr: None,
+            service: None,
+            direction,
+            bytes_sent: 0,
+            bytes_recv: 0,
+            duration: Duration::ZERO,
+            policy: is_policy.then(|| report.reason.as_str().into()),
+            response_flags: match event.kind {
+                EventKind::NOT_READY => Flag::NotReady.as_str(),
+                _ => Flag::Denied.as_str(),
+            },
+            error: Some(format!("refused: {}", report.reason).into()),
         });
     }
 

@@ -94,6 +94,13 @@ impl MeshSide {
         }
     }
 
+    /// Writes a refusal of the kernel into the access log.
+    pub(crate) fn log_refusal(&self, event: &PolicyEvent, report: &DenialReport) {
+        if let Some(log) = self.log.as_ref().filter(|_| report.enforced) {
+            log.refusal(event, report);
+        }
+    }
+
     /// An event of the kernel as a report. `service` is what its pool is called.
     pub(crate) fn refusal(
         &self,
