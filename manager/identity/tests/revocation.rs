@@ -51,7 +51,7 @@ fn each_list_keeps_what_the_one_before_took_back_and_has_the_next_number() {
     let later = t0() + HOUR;
     // Told again with another reason, it stays as it was told first.
     let more = [revoked(&[0x8a, 1], later), revoked(&[7], later)];
-    let second = authority.revoke(&[first.clone()], &more, later, later + DAY);
+    let second = authority.revoke(std::slice::from_ref(&first), &more, later, later + DAY);
     let second = read(&second.expect("signed"));
     assert_eq!(second.number(), Some("2"));
     assert_eq!(second.revoked(), [revoked(&[7], later), compromised]);

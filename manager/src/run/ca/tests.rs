@@ -18,9 +18,8 @@ const STOCK: &str = "spiffe://mesh.a/ns/shop/sa/stock";
 const DAY: Duration = Duration::from_secs(86_400);
 const PATIENCE: Duration = Duration::from_secs(20);
 
-fn no_lists() -> tokio::sync::watch::Receiver<revocations::Lists> {
-    let nothing = Revocations::open(&[], None).expect("nothing to read");
-    nothing.subscribe()
+fn no_lists() -> Revocations {
+    Revocations::open(&[], None).expect("nothing to read")
 }
 
 /// A folder with an authority, its root and a token file; removed at the end.
@@ -61,7 +60,7 @@ impl Town {
             Some(self.path("tokens")),
             self.office(),
             domains(),
-            no_lists(),
+            no_lists().subscribe(),
         )
         .await
         .expect("bound");
@@ -80,7 +79,7 @@ impl Town {
             domains(),
             ttl,
             None,
-            no_lists(),
+            &no_lists(),
         )
     }
 }
@@ -165,7 +164,7 @@ async fn a_certificate_comes_once_the_service_is_back() {
     first.abort();
     drop(first.await);
     let signer = Signer::There(town.remote(address, "node-token"));
-    let certificates = Certificates::new(signer, domains(), DAY, None, no_lists());
+    let certificates = Certificates::new(signer, domains(), DAY, None, &no_lists());
     let mut current = certificates.subscribe(&id(CART));
     tokio::time::sleep(Duration::from_millis(700)).await;
     assert!(current.borrow().is_none());
@@ -192,7 +191,7 @@ async fn a_certificate_is_renewed_at_half_of_its_life_and_withdrawn_at_its_end()
     let (address, service) = town.serve(0).await;
     let signer = Signer::There(town.remote(address, "node-token"));
     let certificates =
-        Certificates::new(signer, domains(), Duration::from_secs(6), None, no_lists());
+        Certificates::new(signer, domains(), Duration::from_secs(6), None, &no_lists());
     let mut current = certificates.subscribe(&id(CART));
     let first = next(&mut current).await.expect("the first");
     let second = next(&mut current).await.expect("the second");
