@@ -280,14 +280,20 @@ fn a_revoked_certificate_cuts_live_connections_within_a_second_and_carries_no_ne
 }
 
 #[test]
-fn a_list_that_is_not_its_authoritys_is_told_and_one_of_openssl_cuts_live_connections() {
+fn lists_are_renewed_a_forged_one_is_told_and_one_of_openssl_cuts_live_connections() {
     let Some(mut scene) = MeshScene::or_skip() else {
         return;
     };
     scene.start();
     let authority = scene.cluster.authority().unwrap().to_owned();
     let (dir, list) = (authority.to_string_lossy(), authority.join("ca-crl.pem"));
-    offline(&["ca", "revoke", "--dir", &dir, "--renew"]).unwrap();
+    let renew = ["ca", "revoke", "--dir", &dir, "--renew"];
+    offline(&[&renew[..], &["--ttl", "4s"]].concat()).unwrap();
+    wait_for("the manager to renew the list", || {
+        let shown = offline(&["ca", "show", "--dir", &dir]).unwrap();
+        shown.contains("list   number 2 ")
+    });
+    offline(&renew).unwrap();
     forge(&list);
     wait_for("the list to be told of", || {
         let problems = scene.ask(0, &["status", "--problems"]);

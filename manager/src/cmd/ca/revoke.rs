@@ -135,6 +135,7 @@ fn revoke(args: &RevokeArgs, now: SystemTime) -> Result<Report> {
          root-cert.pem",
         hexadecimal(&own.serial)
     );
+    let file = args.dir.join(own_list::FILE).display().to_string();
     let list = OwnList::open(&args.dir, &authority)?;
     let before: Vec<Revoked> = list
         .own()
@@ -150,10 +151,12 @@ fn revoke(args: &RevokeArgs, now: SystemTime) -> Result<Report> {
     }
     let list = match list.own() {
         [one] if more.is_empty() && !args.renew => one.clone(),
-        _ => list.replace(&authority, &more, now, args.ttl)?,
+        _ => list
+            .replace(&authority, &more, now, args.ttl)
+            .with_context(|| format!("{file} stays as it is"))?,
     };
     Ok(Report {
-        file: args.dir.join(own_list::FILE).display().to_string(),
+        file,
         revoked: more.iter().map(entry).collect(),
         listed_before: known.iter().map(entry).collect(),
         list: List::of(&list, &authority),

@@ -51,22 +51,22 @@ impl Renewal {
         if now < self.not_before || !lists.into_iter().any(|list| is_due(list, now)) {
             return;
         }
-        match self.renew(now) {
-            Ok(()) => self.failure = None,
-            Err(error) => self.failure = Some(format!("{error:#}")),
+        let outcome = self.renew(now);
+        if !matches!(outcome, Ok(true)) {
+            self.not_before = now + RETRY;
         }
-        self.not_before = now + RETRY;
+        self.failure = outcome.err().map(|error| format!("{error:#}"));
     }
 
-    fn renew(&self, now: SystemTime) -> Result<()> {
+    /// Whether what is due was renewed, here or by who writes it now.
+    fn renew(&self, now: SystemTime) -> Result<bool> {
         let authority = self.office.authority();
-        // Somebody who writes it now renews it.
         let Some(list) = OwnList::try_open(&self.dir, &authority)? else {
-            return Ok(());
+            return Ok(true);
         };
         let due = list.own().iter().filter(|list| is_due(list, now));
         let Some(life) = due.map(|list| Validity::of_list(list).life()).max() else {
-            return Ok(());
+            return Ok(false);
         };
         let list = list.replace(&authority, &[], now, life)?;
         tracing::info!(
@@ -74,7 +74,7 @@ impl Renewal {
             self.dir.display(),
             list.number().unwrap_or_default()
         );
-        Ok(())
+        Ok(true)
     }
 }
 

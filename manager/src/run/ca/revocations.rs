@@ -206,11 +206,15 @@ fn tell<T: PartialEq>(sender: &watch::Sender<T>, value: T) {
     });
 }
 
+/// The lists that are wanted; a list in two files is asked once.
 fn gathered(files: &[ListFile], wanted: impl Fn(&Held) -> bool) -> Lists {
-    let held = files.iter().flat_map(|file| &file.lists);
-    held.filter(|held| wanted(held))
-        .map(|held| held.list.clone())
-        .collect()
+    let mut lists: Vec<RevocationList> = Vec::new();
+    for held in files.iter().flat_map(|file| &file.lists) {
+        if wanted(held) && !lists.contains(&held.list) {
+            lists.push(held.list.clone());
+        }
+    }
+    lists.into()
 }
 
 fn stamp(path: &Path) -> io::Result<Stamp> {

@@ -67,7 +67,7 @@ fn files_are_read_again_and_a_broken_one_leaves_what_was_in_force() {
     };
     assert_eq!(lists.borrow().len(), 0);
     let text = town.list(DAY);
-    town.write(&(text.clone() + &text));
+    town.write(&(text.clone() + &town.list(2 * DAY) + &text));
     look();
     assert_eq!((lists.borrow().len(), problems.borrow().len()), (2, 0));
     town.write("no list");
