@@ -9,7 +9,7 @@
 use std::{
     io::Read,
     net::SocketAddr,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
@@ -207,20 +207,21 @@ fn openssl(args: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The serial number of the certificate that a proxy shows.
-fn serial(scene: &MeshScene, pod: &Pod, directory: &Path) -> String {
+/// The certificate that a proxy shows, in a file.
+fn shown(scene: &MeshScene, pod: &Pod) -> PathBuf {
     let at = SocketAddr::new(pod.at(PORT).ip(), 15_008).to_string();
     let connect = ["s_client", "-alpn", "h2", "-connect", &at];
     let shown = scene.outsider.inside().run(|| openssl(&connect));
-    let file = directory.join("shown.pem");
+    let file = scene.cluster.rig().directory().join("shown.pem");
     std::fs::write(&file, shown).unwrap();
-    let printed = openssl(&["x509", "-noout", "-serial", "-in", &file.to_string_lossy()]);
-    let serial = printed.trim().strip_prefix("serial=").unwrap();
-    serial.to_owned()
+    file
 }
 
-/// Writes a revocation list beside the authority's files.
-fn revoke(authority: &Path, serial: &str) {
+/// Has openssl write a revocation list beside the authority's files.
+fn revoke_with_openssl(authority: &Path, certificate: &Path) {
+    let certificate = certificate.to_string_lossy();
+    let printed = openssl(&["x509", "-noout", "-serial", "-in", &certificate]);
+    let serial = printed.trim().strip_prefix("serial=").unwrap();
     let path = |name: &str| authority.join(name).to_string_lossy().into_owned();
     let index = format!("R\t401231235959Z\t250101000000Z\t{serial}\tunknown\t/CN=x\n");
     std::fs::write(path("index"), index).unwrap();
@@ -248,12 +249,67 @@ fn revoke(authority: &Path, serial: &str) {
     std::fs::rename(path("draft"), path("ca-crl.pem")).unwrap();
 }
 
+/// Makes the signature of a list a wrong one.
+fn forge(list: &Path) {
+    let der = list.with_extension("der");
+    let (from, to) = (list.to_string_lossy(), der.to_string_lossy());
+    openssl(&["crl", "-in", &from, "-outform", "DER", "-out", &to]);
+    let mut bytes = std::fs::read(&der).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&der, bytes).unwrap();
+    let draft = list.with_extension("draft");
+    let forged = draft.to_string_lossy();
+    openssl(&["crl", "-inform", "DER", "-in", &to, "-out", &forged]);
+    std::fs::rename(draft, list).unwrap();
+}
+
+fn revoke_with_weft(authority: &Path, certificate: &Path) {
+    let (dir, file) = (authority.to_string_lossy(), certificate.to_string_lossy());
+    let revoke = ["ca", "revoke", "--dir", &dir, "--certificate", &file];
+    let told = offline(&revoke).unwrap();
+    assert!(told.starts_with("revoked  serial "), "{told}");
+}
+
 #[test]
 fn a_revoked_certificate_cuts_live_connections_within_a_second_and_carries_no_new_ones() {
     let Some(mut scene) = MeshScene::or_skip() else {
         return;
     };
     scene.start();
+    cuts(&mut scene, revoke_with_weft);
+}
+
+#[test]
+fn lists_are_renewed_a_forged_one_is_told_and_one_of_openssl_cuts_live_connections() {
+    let Some(mut scene) = MeshScene::or_skip() else {
+        return;
+    };
+    scene.start();
+    let authority = scene.cluster.authority().unwrap().to_owned();
+    let (dir, list) = (authority.to_string_lossy(), authority.join("ca-crl.pem"));
+    let renew = ["ca", "revoke", "--dir", &dir, "--renew"];
+    offline(&[&renew[..], &["--ttl", "4s"]].concat()).unwrap();
+    wait_for("the manager to renew the list", || {
+        let shown = offline(&["ca", "show", "--dir", &dir]).unwrap();
+        shown.contains("list   number 2 ")
+    });
+    offline(&renew).unwrap();
+    forge(&list);
+    wait_for("the list to be told of", || {
+        let problems = scene.ask(0, &["status", "--problems"]);
+        problems.as_array().unwrap().iter().any(|problem| {
+            problem["code"] == "revocation-list"
+                && problem["origin"]["file"] == *list.to_string_lossy()
+                && problem["message"]
+                    .as_str()
+                    .unwrap()
+                    .contains("not signed by")
+        })
+    });
+    cuts(&mut scene, revoke_with_openssl);
+}
+
+fn cuts(scene: &mut MeshScene, revoke: fn(&Path, &Path)) {
     scene.strict();
     let _web = Echo::start(&scene.web.inside(), scene.web.at(PORT), "").unwrap();
     let _near = Echo::start(&scene.near.inside(), scene.near.at(PORT), "").unwrap();
@@ -265,8 +321,7 @@ fn a_revoked_certificate_cuts_live_connections_within_a_second_and_carries_no_ne
         assert_eq!(client::round_trip(stream, b"one").unwrap(), b"one");
     }
     let authority = scene.cluster.authority().unwrap().to_owned();
-    let serial = serial(&scene, &scene.web, scene.cluster.rig().directory());
-    revoke(&authority, &serial);
+    revoke(&authority, &shown(scene, &scene.web));
     let began = Instant::now();
     assert!(!matches!(cut.read(&mut [0]), Ok(1..)));
     let took = began.elapsed();

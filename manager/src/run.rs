@@ -38,7 +38,6 @@ use std::{
 use anyhow::Context as _;
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::watch,
     task::JoinHandle,
 };
 use weft_admin::{Limits, Listeners};
@@ -48,7 +47,7 @@ use weft_telemetry::{Build, LineFormat, Metrics};
 
 pub(crate) use self::engine::accepted::FOLDER as ACCEPTED;
 use self::{
-    ca::revocations::Lists,
+    ca::certificates::Certificates,
     canary::Canary,
     chores::Chores,
     engine::{Engine, Settings},
@@ -288,9 +287,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let evidence = Arc::new(Evidence::new(Arc::clone(&shared), metrics));
     let admin = tokio::spawn(weft_admin::serve(listeners, evidence, Limits::default()));
     greet(&shared);
-    let revoked = identity.certificates.revoked();
     let events = plane.events()?;
-    let result = main_loop(&shared, &mut sources, events, trace, canary, revoked).await;
+    let certificates = &identity.certificates;
+    let result = main_loop(&shared, &mut sources, events, trace, canary, certificates).await;
     admin.abort();
     workload_api.abort();
     tracing::info!("ends; the kernel goes on alone, `weft uninstall` removes everything");
@@ -404,7 +403,7 @@ async fn main_loop(
     events: Events,
     trace: Option<TraceLog>,
     canary: Canary,
-    mut revoked: watch::Receiver<Lists>,
+    certificates: &Certificates,
 ) -> anyhow::Result<()> {
     let mut events = kernel::follow(events);
     if let Some(trace) = trace {
@@ -415,6 +414,8 @@ async fn main_loop(
     let mut tick = tokio::time::interval(Duration::from_secs(1));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut chores = Chores::new(shared, canary);
+    let mut revoked = certificates.revoked();
+    let mut list_problems = certificates.list_problems();
     loop {
         tokio::select! {
             edits = next(&mut sources.directory) => {
@@ -427,6 +428,7 @@ async fn main_loop(
             }
             Some(event) = events.recv() => shared.engine().hear(event, &mut events),
             Ok(()) = revoked.changed() => shared.engine().mesh_side.trust_changed(),
+            Ok(()) = list_problems.changed() => shared.engine().gather_problems(),
             _ = tick.tick() => shared.engine().maintain(),
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),

@@ -20,12 +20,12 @@ fn facts(certificate: &CertificateDer<'_>) {
 
 fuzz_target!(|bytes: &[u8]| {
     facts(&CertificateDer::from(bytes));
-    let _ = RevocationList::read(&CertificateRevocationListDer::from(bytes));
+    let _ = RevocationList::read(&CertificateRevocationListDer::from(bytes)).map(|it| it.revoked());
     let _ = SigningRequest::from_der(bytes);
     let _ = SigningRequest::from_pem(bytes);
     let _ = pem::private_key(bytes);
     for list in pem::revocation_lists(bytes).iter().flatten() {
-        let _ = RevocationList::read(list);
+        let _ = RevocationList::read(list).map(|it| it.revoked());
     }
     if let Ok(certificates) = pem::certificates(bytes) {
         certificates.iter().for_each(facts);

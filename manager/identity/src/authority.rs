@@ -1,6 +1,7 @@
 //! The authority: signs certificates for identities that somebody else has authenticated.
 
 mod plugin;
+mod revoke;
 
 use std::{
     fmt,
@@ -9,9 +10,8 @@ use std::{
 };
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName,
-    DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
-    PKCS_ECDSA_P256_SHA256, RevokedCertParams, SanType, SerialNumber,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType, SerialNumber,
 };
 use rustls::pki_types::{
     CertificateDer, CertificateRevocationListDer, PrivateKeyDer, PrivatePkcs8KeyDer,
@@ -19,7 +19,10 @@ use rustls::pki_types::{
 use time::OffsetDateTime;
 
 pub use self::plugin::PluginFiles;
-use crate::{AuthorityError, CsrError, SigningRequest, SpiffeId, schedule::BACKDATE};
+use crate::{
+    AuthorityError, CsrError, RevocationReason as Reason, Revoked, SigningRequest, SpiffeId,
+    schedule::BACKDATE,
+};
 
 /// A serial number of sixteen bytes, which the caller draws at random: RFC 5280 wants it unique,
 /// and not to be guessed.
@@ -151,10 +154,12 @@ impl Authority {
         Ok((chain, PrivatePkcs8KeyDer::from(key.serialize_der()).into()))
     }
 
-    /// Signs a list of certificates taken back, each by its serial number and since when.
+    /// Signs a first list of certificates taken back, each by its serial number and since when. What
+    /// follows on lists that are there is signed by [`Self::revoke`].
     ///
     /// # Errors
-    /// When the times cannot be expressed or contradict each other.
+    /// When the authority may not sign lists, or the times cannot be expressed or contradict each
+    /// other.
     pub fn revocation_list(
         &self,
         revoked: &[(Vec<u8>, SystemTime)],
@@ -162,29 +167,11 @@ impl Authority {
         now: SystemTime,
         next_update: SystemTime,
     ) -> Result<CertificateRevocationListDer<'static>, AuthorityError> {
-        let revoked_certs = revoked
+        let entries = revoked
             .iter()
-            .map(|(serial, since)| {
-                Ok(RevokedCertParams {
-                    serial_number: SerialNumber::from_slice(serial),
-                    revocation_time: moment(*since)?,
-                    reason_code: None,
-                    invalidity_date: None,
-                })
-            })
-            .collect::<Result<_, AuthorityError>>()?;
-        let params = CertificateRevocationListParams {
-            this_update: moment(now)?,
-            next_update: moment(next_update)?,
-            crl_number: SerialNumber::from(number),
-            issuing_distribution_point: None,
-            revoked_certs,
-            key_identifier_method: KeyIdMethod::Sha256,
-        };
-        let list = params
-            .signed_by(&self.issuer)
-            .map_err(AuthorityError::Sign)?;
-        Ok(list.into())
+            .map(|(serial, since)| Revoked::new(serial.clone(), *since, Reason::Unspecified));
+        let number = SerialNumber::from(number);
+        self.signed_list(entries, number, now, next_update)
     }
 
     /// Its certificate.

@@ -4,12 +4,11 @@ use std::fmt;
 
 use rcgen::{CertificateParams, DistinguishedName, KeyPair, PKCS_ECDSA_P256_SHA256, SanType};
 use rustls::pki_types::{
-    CertificateSigningRequestDer, PrivateKeyDer, PrivatePkcs8KeyDer,
-    SignatureVerificationAlgorithm, pem::PemObject as _,
+    CertificateSigningRequestDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject as _,
 };
 use x509_parser::{certification_request::X509CertificationRequest, prelude::FromDer as _};
 
-use crate::{CsrError, PemError, SpiffeId, pem, tls};
+use crate::{CsrError, PemError, SpiffeId, pem, signature};
 
 /// A new key and the request for its certificate. `Debug` does not show the key.
 pub struct Csr {
@@ -83,21 +82,13 @@ impl SigningRequest {
         let info = &request.certification_request_info;
         let key = rcgen::SubjectPublicKeyInfo::from_der(info.subject_pki.raw)
             .map_err(|_error| CsrError::Algorithm)?;
-        let candidates = algorithms(
-            &identifier(&request.signature_algorithm),
-            &identifier(&info.subject_pki.algorithm),
+        let signed = signature::verify(
+            &info.subject_pki,
+            &request.signature_algorithm,
+            info.raw,
+            &request.signature_value.data,
         );
-        if candidates.is_empty() {
-            return Err(CsrError::Algorithm);
-        }
-        let public = &info.subject_pki.subject_public_key.data;
-        let signature = &request.signature_value.data;
-        let signed = candidates.iter().any(|algorithm| {
-            algorithm
-                .verify_signature(public, info.raw, signature)
-                .is_ok()
-        });
-        if !signed {
+        if !signed.ok_or(CsrError::Algorithm)? {
             return Err(CsrError::Signature);
         }
         Ok(Self { public_key: key })
@@ -117,24 +108,4 @@ impl SigningRequest {
             })?;
         Self::from_der(&der)
     }
-}
-
-fn algorithms(signature: &[u8], key: &[u8]) -> Vec<&'static dyn SignatureVerificationAlgorithm> {
-    let all = tls::provider().signature_verification_algorithms.all;
-    let fits = |it: &&&'static dyn SignatureVerificationAlgorithm| {
-        it.signature_alg_id().as_ref() == signature && it.public_key_alg_id().as_ref() == key
-    };
-    all.iter().filter(fits).copied().collect()
-}
-
-/// The inside of an `AlgorithmIdentifier`, as rustls names algorithms.
-fn identifier(algorithm: &x509_parser::x509::AlgorithmIdentifier<'_>) -> Vec<u8> {
-    let oid = algorithm.algorithm.as_bytes();
-    let mut der = vec![0x06, u8::try_from(oid.len()).unwrap_or(u8::MAX)];
-    der.extend_from_slice(oid);
-    if let Some(parameters) = &algorithm.parameters {
-        use x509_parser::asn1_rs::ToDer as _;
-        der.extend(parameters.to_der_vec().unwrap_or_default());
-    }
-    der
 }

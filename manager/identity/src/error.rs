@@ -206,4 +206,55 @@ pub enum AuthorityError {
     /// The request is refused.
     #[error(transparent)]
     Request(#[from] CsrError),
+    /// The key usage of the certificate does not have `cRLSign`.
+    #[error(
+        "ca-cert.pem may sign certificates but no revocation lists: its key usage lacks cRLSign"
+    )]
+    NoLists,
+    /// The number of the list is at its end.
+    #[error("the revocation list has the highest number there is, so that none can replace it")]
+    ListNumber,
+    /// Signing a list went wrong.
+    #[error("the revocation list cannot be signed")]
+    List(#[source] rcgen::Error),
 }
+
+/// Why a revocation list is not taken.
+#[derive(thiserror::Error, Debug)]
+pub enum RevocationError {
+    /// It has no version, which is version 1.
+    #[error(
+        "the revocation list is of version 1; version 2 is needed, with the extensions authorityKeyIdentifier and cRLNumber"
+    )]
+    Version1,
+    /// Of version 2, but without what that version is for.
+    #[error(
+        "the revocation list has no extensions; authorityKeyIdentifier and cRLNumber are needed"
+    )]
+    NoExtensions,
+    /// It does not say when the next one comes.
+    #[error("the revocation list does not say when the next one is due (nextUpdate)")]
+    NextUpdate,
+    /// Broken, or of a kind that is not supported.
+    #[error("the revocation list cannot be read")]
+    Malformed(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Why a text is no serial number.
+#[derive(thiserror::Error, Clone, PartialEq, Eq, Debug)]
+pub enum SerialError {
+    /// Other characters.
+    #[error("a serial number has hexadecimal digits only, with or without colons between bytes")]
+    Digits,
+    /// Zero is none.
+    #[error("a serial number is not zero")]
+    Zero,
+    /// Longer than certificates have it.
+    #[error("a serial number has 20 bytes at most, not {0}")]
+    TooLong(usize),
+}
+
+/// A text that is no reason for taking a certificate back.
+#[derive(thiserror::Error, Clone, PartialEq, Eq, Debug)]
+#[error("no reason that a revocation list can give (RFC 5280, section 5.3.1)")]
+pub struct ReasonError;

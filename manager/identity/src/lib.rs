@@ -7,7 +7,7 @@
 //!
 //! Reading order: [`SpiffeId`], [`TrustBundle`] and [`TrustPolicy`] (whom to believe), [`Svid`] (a
 //! certificate with its key), [`server_config`] and [`client_config`], [`Csr`], [`Authority`],
-//! [`schedule`] (when to renew).
+//! [`RevocationList`] (what it takes back), [`schedule`] (when to renew).
 
 #![forbid(unsafe_code)]
 
@@ -20,6 +20,8 @@ mod certificate;
 mod svid;
 
 mod tls;
+
+mod signature;
 
 mod csr;
 
@@ -43,10 +45,10 @@ pub use self::{
     certificate::{CertificateFacts, peer_id},
     csr::{Csr, SigningRequest},
     error::{
-        AuthorityError, BundleError, CsrError, PeerError, PemError, SpiffeIdError, SvidError,
-        TlsError,
+        AuthorityError, BundleError, CsrError, PeerError, PemError, ReasonError, RevocationError,
+        SerialError, SpiffeIdError, SvidError, TlsError,
     },
-    revocation::{RevocationError, RevocationList},
+    revocation::{ListSignature, RevocationList, RevocationReason, Revoked, parse_serial},
     spiffe::{SpiffeId, TrustDomains},
     svid::Svid,
     tls::{

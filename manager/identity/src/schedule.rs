@@ -31,18 +31,28 @@ impl Validity {
     /// Of a certificate, from the moment it was signed: with the back-dating counted in, half of a
     /// short life would be over at once.
     pub fn of(svid: &crate::Svid) -> Self {
-        let signed = svid.not_before() + BACKDATE;
+        Self::dated_back(svid.not_before(), svid.not_after())
+    }
+
+    /// The same of a revocation list, which ends with its next update.
+    pub fn of_list(list: &crate::RevocationList) -> Self {
+        Self::dated_back(list.this_update(), list.next_update())
+    }
+
+    fn dated_back(not_before: SystemTime, not_after: SystemTime) -> Self {
+        let signed = not_before + BACKDATE;
         Self {
-            not_before: if signed < svid.not_after() {
+            not_before: if signed < not_after {
                 signed
             } else {
-                svid.not_before()
+                not_before
             },
-            not_after: svid.not_after(),
+            not_after,
         }
     }
 
-    fn life(self) -> Duration {
+    /// How long that is.
+    pub fn life(self) -> Duration {
         self.not_after
             .duration_since(self.not_before)
             .unwrap_or_default()

@@ -1,10 +1,13 @@
 //! What the authority signs, and what it refuses.
 
+#[path = "support/openssl.rs"]
+mod openssl;
 #[path = "support/party.rs"]
 mod party;
 
-use std::{fs, path::Path, process::Command, time::Duration};
+use std::{fs, time::Duration};
 
+use openssl::{openssl, run, write};
 use party::{DAY, HOUR, authority, id, serial, t0};
 use proptest::prelude::*;
 use weft_identity::{
@@ -262,36 +265,4 @@ fn requests_and_intermediate_authorities_of_openssl_are_taken() {
         assert!(policy.is_revoked(&chain), "{name}");
     }
     SigningRequest::from_pem(&read("weak.csr")).expect_err("1024 bits are too few");
-}
-
-/// A folder to run openssl in; says why when it is not there.
-#[expect(clippy::print_stdout, reason = "a skipped test says why")]
-fn openssl() -> Option<std::path::PathBuf> {
-    if Command::new("openssl").arg("version").output().is_err() {
-        println!("skipped: openssl is not installed");
-        return None;
-    }
-    let name = std::thread::current().name().unwrap_or("test").to_owned();
-    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    fs::create_dir_all(&dir).expect("a folder");
-    Some(dir)
-}
-
-fn write(dir: &Path, name: &str, text: &[u8]) {
-    fs::write(dir.join(name), text).expect(name);
-}
-
-/// What it prints, on either stream; verdicts are told by the text.
-fn run(dir: &Path, line: &str) -> String {
-    let output = Command::new("openssl")
-        .args(line.split(' '))
-        .current_dir(dir)
-        .output()
-        .expect("openssl runs");
-    String::from_utf8_lossy(&output.stdout).into_owned()
-        + &if line.starts_with("verify") && !output.status.success() {
-            String::from_utf8_lossy(&output.stderr).into_owned()
-        } else {
-            String::new()
-        }
 }

@@ -2,7 +2,11 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use clap::{Args, Subcommand};
+use clap::{
+    ArgGroup, Args, Subcommand,
+    builder::{PossibleValuesParser, TypedValueParser as _},
+};
+use weft_identity::RevocationReason;
 
 use super::Output;
 
@@ -51,12 +55,69 @@ pub(crate) enum CaCommand {
         #[arg(long, value_name = "TIME", default_value = "24h", value_parser = duration)]
         ttl: Duration,
     },
-    /// Show an authority and its roots
+    /// Take certificates back, in the authority's revocation list: ca-crl.pem beside its files
+    ///
+    /// A running `weft run` with that authority reads the list again by itself: within a second tunnels
+    /// of whoever shows such a certificate end, and none begins. Other nodes need the file too, as
+    /// `weft run --ca-crl`. A workload's manager has another certificate signed when half of the life of
+    /// the old one is over, or when it is started again. Entries stay for ever: no list says when the
+    /// certificates in it end.
+    Revoke(RevokeArgs),
+    /// Show an authority, its roots and what it has taken back
     Show {
         /// Directory of the authority
         #[arg(long, value_name = "DIR")]
         dir: PathBuf,
     },
+}
+
+/// `weft ca revoke`.
+#[derive(Args, Clone, Debug)]
+#[command(group(
+    ArgGroup::new("what").required(true).multiple(true).args(["serials", "certificates", "renew"])
+))]
+pub(crate) struct RevokeArgs {
+    /// Directory of the authority
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+
+    /// Serial number of a certificate, in hexadecimal, with or without colons; may be given several
+    /// times. Whether the authority has signed such a one is not known
+    #[arg(long = "serial", value_name = "HEX", value_parser = SerialNumber::read)]
+    pub(crate) serials: Vec<SerialNumber>,
+
+    /// File with a certificate, as PEM; of a chain the first is meant; may be given several times
+    #[arg(long = "certificate", value_name = "FILE")]
+    pub(crate) certificates: Vec<PathBuf>,
+
+    /// Sign the list anew even when nothing is added to it, or an empty first one. `weft run` does so
+    /// by itself at half of the list's life
+    #[arg(long)]
+    pub(crate) renew: bool,
+
+    /// Why, in the words of RFC 5280
+    #[arg(long, value_name = "REASON", default_value = "unspecified", value_parser = reason())]
+    pub(crate) reason: RevocationReason,
+
+    /// When the next list is due: a number with s, m, h or d. Once that has passed this one still holds
+    /// for Weft, but other software may refuse every certificate of the authority
+    #[arg(long, value_name = "TIME", default_value = "30d", value_parser = duration)]
+    pub(crate) ttl: Duration,
+}
+
+/// Serial number of a certificate, without leading zeros.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct SerialNumber(pub(crate) Vec<u8>);
+
+impl SerialNumber {
+    fn read(text: &str) -> Result<Self, weft_identity::SerialError> {
+        weft_identity::parse_serial(text).map(Self)
+    }
+}
+
+fn reason() -> impl clap::builder::TypedValueParser<Value = RevocationReason> {
+    let names = RevocationReason::lasting().map(RevocationReason::name);
+    PossibleValuesParser::new(names).try_map(|name| name.parse::<RevocationReason>())
 }
 
 /// What `weft run` is told of identity.

@@ -1,5 +1,7 @@
 //! `weft ca`: an authority in files.
 
+mod revoke;
+
 use std::{process::ExitCode, time::SystemTime};
 
 use anyhow::{Context as _, Result};
@@ -44,7 +46,12 @@ pub(crate) fn run(args: &CaArgs) -> Result<ExitCode> {
             }
             Ok(ExitCode::SUCCESS)
         }
-        CaCommand::Show { dir } => show(&store::load(dir, now)?, args.output, now),
+        CaCommand::Revoke(given) => revoke::run(given, args.output, now),
+        CaCommand::Show { dir } => {
+            let authority = store::load(dir, now)?;
+            let lists = revoke::listed(dir, &authority)?;
+            show_with(&authority, lists, args.output, now)
+        }
     }
 }
 
@@ -65,6 +72,7 @@ struct Report {
     certificate: Certificate,
     intermediates: Vec<Certificate>,
     roots: Vec<Certificate>,
+    revocation_lists: Vec<revoke::List>,
 }
 
 /// A chain just signed, for programs.
@@ -76,6 +84,15 @@ struct Signed {
 }
 
 fn show(authority: &Authority, output: Output, now: SystemTime) -> Result<ExitCode> {
+    show_with(authority, Vec::new(), output, now)
+}
+
+fn show_with(
+    authority: &Authority,
+    revocation_lists: Vec<revoke::List>,
+    output: Output,
+    now: SystemTime,
+) -> Result<ExitCode> {
     let all = |certificates: &[CertificateDer<'static>]| {
         certificates
             .iter()
@@ -86,11 +103,15 @@ fn show(authority: &Authority, output: Output, now: SystemTime) -> Result<ExitCo
         certificate: certificate(authority.certificate(), now)?,
         intermediates: all(authority.intermediates())?,
         roots: all(authority.roots())?,
+        revocation_lists,
     };
     output::print(output, &report, |report| {
         let mut text = line("signs", &report.certificate);
         for root in &report.roots {
             text += &line("root", root);
+        }
+        for list in &report.revocation_lists {
+            text += &list.line(now);
         }
         text
     })
@@ -109,7 +130,7 @@ fn certificate(der: &CertificateDer<'_>, now: SystemTime) -> Result<Certificate>
     let facts = CertificateFacts::read(der)?;
     let left = facts.not_after.duration_since(now).unwrap_or_default();
     Ok(Certificate {
-        serial: facts.serial.iter().map(|it| format!("{it:02x}")).collect(),
+        serial: hexadecimal(&facts.serial),
         not_before: unix(facts.not_before),
         not_after: unix(facts.not_after),
         expires_in_seconds: left.as_secs(),
@@ -129,6 +150,10 @@ fn signed(chain: &[CertificateDer<'static>]) -> Result<String> {
             .collect(),
     };
     Ok(serde_json::to_string_pretty(&report)? + "\n")
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn unix(time: SystemTime) -> u64 {

@@ -3,10 +3,13 @@
 //! Reading order: [`certificates`] (one certificate per service account, kept fresh), [`signer`]
 //! (where signatures come from: an authority here, [`store`], or a service elsewhere, [`remote`]),
 //! [`service`] (that service, for other nodes, with its [`tokens`] and [`tls`]), [`workload_api`]
-//! (certificates for the workloads themselves), [`revocations`] (certificates taken back).
+//! (certificates for the workloads themselves), [`revocations`] (certificates taken back), [`own_list`]
+//! (those that an authority here has taken back) and its [`renewal`].
 
 pub(crate) mod certificates;
+pub(crate) mod own_list;
 mod remote;
+mod renewal;
 pub(crate) mod revocations;
 mod service;
 mod signer;
@@ -27,6 +30,7 @@ use weft_identity::{TimeProvider, TrustDomains, UnixTime};
 use self::{
     certificates::{Certificates, Gauges},
     remote::Remote,
+    renewal::Renewal,
     revocations::Revocations,
     service::Service,
     signer::Signer,
@@ -80,8 +84,7 @@ pub(crate) async fn start(
         (None, Some(dir)) => Some(dir.clone()),
         (None, None) => Some(state.join("ca")),
     };
-    let revocations = Revocations::open(&args.ca_crls, beside.as_deref())?;
-    let revoked = revocations.subscribe();
+    let mut revocations = Revocations::open(&args.ca_crls, beside.as_deref())?;
     let mut service = None;
     let signer = if let Some(address) = &args.ca_address {
         let root = args
@@ -99,6 +102,9 @@ pub(crate) async fn start(
             None => store::open_or_create(&state.join("ca"), domains.own(), now)?,
         };
         let authority = Arc::new(authority);
+        if let Some(dir) = beside {
+            revocations.renew(Renewal::new(dir, Arc::clone(&authority)));
+        }
         if let Some(address) = args.ca_listen {
             let listening = Service::bind(
                 address,
@@ -106,7 +112,7 @@ pub(crate) async fn start(
                 args.ca_token.clone(),
                 Arc::clone(&authority),
                 Arc::clone(&domains),
-                revoked.clone(),
+                revocations.subscribe(),
             )
             .await?;
             tracing::info!(
@@ -117,15 +123,25 @@ pub(crate) async fn start(
         }
         Signer::Here(authority)
     };
+    let certificates = Certificates::new(signer, domains, args.cert_ttl, gauges, &revocations);
     Ok(Identity {
-        certificates: Certificates::new(signer, domains, args.cert_ttl, gauges, revoked),
+        lists: tokio::spawn(revocations.follow(certificates.clone())),
+        certificates,
         workload_socket: args
             .workload_api
             .clone()
             .unwrap_or_else(|| state.join("workload.sock")),
         service,
-        lists: tokio::spawn(revocations.follow()),
     })
+}
+
+/// A time as people and programs read it, to the second.
+pub(crate) fn date(time: SystemTime) -> String {
+    let seconds = time
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    let seconds = i64::try_from(seconds.as_secs()).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |it| it.to_string())
 }
 
 #[cfg(test)]

@@ -162,6 +162,7 @@ const TABLE: [Row; 18] = [
             "crossterm",
             "hyper-util",
             "if-addrs",
+            "jiff",
             "notify",
             "ratatui",
             "rustix",

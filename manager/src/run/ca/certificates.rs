@@ -9,12 +9,17 @@ use std::{
 use anyhow::{Result, ensure};
 use tokio::{sync::watch, task::JoinHandle};
 use weft_identity::{
-    CertificateFacts, Csr, SpiffeId, Svid, TrustBundle, TrustDomains, TrustPolicy,
+    CertificateDer, CertificateFacts, Csr, SpiffeId, Svid, TrustBundle, TrustDomains, TrustPolicy,
     schedule::{self, Standing, Validity},
 };
 use weft_telemetry::ManagerMetrics;
 
-use super::{SystemClock, revocations::Lists, signer::Signer, store};
+use super::{
+    SystemClock,
+    revocations::{Lists, Problems, Revocations},
+    signer::Signer,
+    store,
+};
 
 /// The longest sleep: the wall clock may be set meanwhile.
 const NAP: Duration = Duration::from_secs(30);
@@ -37,6 +42,8 @@ struct Inner {
     kept: Mutex<BTreeMap<SpiffeId, Kept>>,
     trust: watch::Sender<Arc<TrustBundle>>,
     revoked: watch::Receiver<Lists>,
+    sound_lists: watch::Receiver<Lists>,
+    list_problems: watch::Receiver<Problems>,
 }
 
 /// A certificate and the task that renews it.
@@ -60,7 +67,7 @@ impl Certificates {
         domains: Arc<TrustDomains>,
         ttl: Duration,
         gauges: Gauges,
-        revoked: watch::Receiver<Lists>,
+        revocations: &Revocations,
     ) -> Self {
         let mut bundle = TrustBundle::new();
         if let Signer::Here(office) = &signer {
@@ -76,7 +83,9 @@ impl Certificates {
             gauges,
             kept: Mutex::default(),
             trust: watch::Sender::new(Arc::new(bundle)),
-            revoked,
+            revoked: revocations.subscribe(),
+            sound_lists: revocations.sound(),
+            list_problems: revocations.problems(),
         }))
     }
 
@@ -119,6 +128,40 @@ impl Certificates {
     /// Certificates that were taken back, now and after each change.
     pub(crate) fn revoked(&self) -> watch::Receiver<Lists> {
         self.0.revoked.clone()
+    }
+
+    /// The lists for workloads to check their peers by, now and after each change.
+    pub(crate) fn sound_lists(&self) -> watch::Receiver<Lists> {
+        self.0.sound_lists.clone()
+    }
+
+    /// What is wrong with lists, now and after each change.
+    pub(crate) fn list_problems(&self) -> watch::Receiver<Problems> {
+        self.0.list_problems.clone()
+    }
+
+    /// The authorities known here: roots, that of this process, and those that have signed for
+    /// workloads of this node.
+    pub(super) fn authorities(&self) -> Vec<CertificateDer<'static>> {
+        let mut known = self.0.trust.borrow().roots(self.0.domains.own()).to_vec();
+        let mut add = |certificates: &[CertificateDer<'static>]| {
+            for certificate in certificates {
+                if !known.contains(certificate) {
+                    known.push(certificate.clone());
+                }
+            }
+        };
+        if let Signer::Here(office) = &self.0.signer {
+            let authority = office.authority();
+            add(std::slice::from_ref(authority.certificate()));
+            add(authority.intermediates());
+        }
+        for entry in self.0.kept().values() {
+            if let Some(svid) = entry.current.borrow().as_deref() {
+                add(svid.chain().get(1..).unwrap_or_default());
+            }
+        }
+        known
     }
 
     /// What handshakes believe now.
@@ -201,7 +244,7 @@ impl Inner {
     }
 
     /// Takes over the roots that came with a certificate; those gone from there are gone here.
-    fn believe(&self, roots: Vec<weft_identity::CertificateDer<'static>>) -> Result<()> {
+    fn believe(&self, roots: Vec<CertificateDer<'static>>) -> Result<()> {
         let own = self.domains.own();
         let same = {
             let now = self.trust.borrow();

@@ -171,6 +171,18 @@ fn write(dir: &Path, name: &str, mode: u32, text: &[u8]) -> Result<()> {
     .with_context(|| format!("cannot write {}", path.display()))
 }
 
+/// Puts a file in the place of another, so that readers see the one or the other, and a crash leaves
+/// one of them whole.
+pub(crate) fn replace(dir: &Path, name: &str, mode: u32, text: &[u8]) -> Result<()> {
+    let draft = format!("{name}.new");
+    // What an interrupted write left.
+    drop(fs::remove_file(dir.join(&draft)));
+    write(dir, &draft, mode, text)?;
+    fs::rename(dir.join(&draft), dir.join(name))
+        .and_then(|()| fs::File::open(dir)?.sync_all())
+        .with_context(|| format!("cannot replace {}", dir.join(name).display()))
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;

@@ -5,7 +5,9 @@ use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
 use hyper_util::rt::TokioIo;
 use tokio::{net::UnixStream, task::JoinHandle, time::timeout};
 use tonic::{Code, Request, transport::Endpoint};
-use weft_identity::{CertificateFacts, Csr, PrivateKeyDer, SpiffeId, Svid};
+use weft_identity::{
+    CertificateFacts, Csr, PrivateKeyDer, RevocationReason, Revoked, SpiffeId, Svid,
+};
 use weft_wire::workload::{
     JwtsvidRequest, X509BundlesRequest, X509svidRequest, X509svidResponse,
     spiffe_workload_api_client::SpiffeWorkloadApiClient,
@@ -18,9 +20,8 @@ const STOCK: &str = "spiffe://mesh.a/ns/shop/sa/stock";
 const DAY: Duration = Duration::from_secs(86_400);
 const PATIENCE: Duration = Duration::from_secs(20);
 
-fn no_lists() -> tokio::sync::watch::Receiver<revocations::Lists> {
-    let nothing = Revocations::open(&[], None).expect("nothing to read");
-    nothing.subscribe()
+fn no_lists() -> Revocations {
+    Revocations::open(&[], None).expect("nothing to read")
 }
 
 /// A folder with an authority, its root and a token file; removed at the end.
@@ -61,7 +62,7 @@ impl Town {
             Some(self.path("tokens")),
             self.office(),
             domains(),
-            no_lists(),
+            no_lists().subscribe(),
         )
         .await
         .expect("bound");
@@ -80,7 +81,7 @@ impl Town {
             domains(),
             ttl,
             None,
-            no_lists(),
+            &no_lists(),
         )
     }
 }
@@ -165,7 +166,7 @@ async fn a_certificate_comes_once_the_service_is_back() {
     first.abort();
     drop(first.await);
     let signer = Signer::There(town.remote(address, "node-token"));
-    let certificates = Certificates::new(signer, domains(), DAY, None, no_lists());
+    let certificates = Certificates::new(signer, domains(), DAY, None, &no_lists());
     let mut current = certificates.subscribe(&id(CART));
     tokio::time::sleep(Duration::from_millis(700)).await;
     assert!(current.borrow().is_none());
@@ -192,7 +193,7 @@ async fn a_certificate_is_renewed_at_half_of_its_life_and_withdrawn_at_its_end()
     let (address, service) = town.serve(0).await;
     let signer = Signer::There(town.remote(address, "node-token"));
     let certificates =
-        Certificates::new(signer, domains(), Duration::from_secs(6), None, no_lists());
+        Certificates::new(signer, domains(), Duration::from_secs(6), None, &no_lists());
     let mut current = certificates.subscribe(&id(CART));
     let first = next(&mut current).await.expect("the first");
     let second = next(&mut current).await.expect("the second");
@@ -325,6 +326,59 @@ async fn a_workload_gets_its_own_certificate_and_each_renewal_over_the_socket() 
     assert_eq!(refused.code(), Code::Unimplemented);
     assert!(refused.message().contains("X.509"), "{refused}");
     serving.abort();
+}
+
+#[tokio::test]
+async fn workloads_get_the_lists_in_force_and_each_change() {
+    let town = Town::new("lists");
+    let dir = town.path("ca");
+    let office = town.office();
+    let revocations = Revocations::open(&[], Some(&dir)).expect("no list yet");
+    let signer = Signer::Here(Arc::clone(&office));
+    let certificates = Certificates::new(signer, domains(), DAY, None, &revocations);
+    let attest: workload_api::Attest = Arc::new(|_| Some(id(CART)));
+    let path = town.path("workload.sock");
+    let serving = workload_api::serve(&path, certificates.clone(), attest).expect("a socket");
+    let tasks = [
+        tokio::spawn(serving),
+        tokio::spawn(revocations.follow(certificates)),
+    ];
+    let mut client = workload(path).await;
+    let answers = client.fetch_x509svid(with_header(X509svidRequest {})).await;
+    let mut answers = answers.expect("attested").into_inner();
+    let bundles = client.fetch_x509_bundles(with_header(X509BundlesRequest {}));
+    let mut bundles = bundles.await.expect("attested").into_inner();
+    let mut lists = async || {
+        let answer = timeout(PATIENCE, answers.message()).await.expect("in time");
+        let answer = answer.expect("a message").expect("not the end");
+        let bundle = timeout(PATIENCE, bundles.message()).await.expect("in time");
+        let bundle = bundle.expect("a message").expect("not the end");
+        assert_eq!(answer.crl, bundle.crl);
+        (received(&answer), answer.crl)
+    };
+    let (svid, none) = lists().await;
+    assert!(none.is_empty());
+
+    let now = SystemTime::now();
+    let authority = office.authority();
+    let revoke = |serial: &[u8]| {
+        let list = own_list::OwnList::open(&dir, &authority).expect("the file");
+        let entry = Revoked::new(serial, now, RevocationReason::KeyCompromise);
+        let list = list
+            .replace(&authority, &[entry], now, DAY)
+            .expect("signed");
+        list.der().to_vec()
+    };
+    let first = revoke(&serial(&svid));
+    let (same, told) = lists().await;
+    assert_eq!((serial(&same), told), (serial(&svid), vec![first]));
+    let second = revoke(&[7]);
+    let (_, told) = lists().await;
+    assert_eq!(told, [second]);
+    fs::remove_file(dir.join(own_list::FILE)).expect("removed");
+    let (_, told) = lists().await;
+    assert!(told.is_empty());
+    tasks.iter().for_each(JoinHandle::abort);
 }
 
 #[tokio::test]

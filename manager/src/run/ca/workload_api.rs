@@ -16,7 +16,7 @@ use tonic::{
     Request, Response, Status,
     transport::{Server, server::UdsConnectInfo},
 };
-use weft_identity::{SpiffeId, Svid, TrustBundle};
+use weft_identity::{RevocationList, SpiffeId, Svid, TrustBundle};
 use weft_wire::workload::{
     JwtBundlesRequest, JwtBundlesResponse, JwtsvidRequest, JwtsvidResponse, ValidateJwtsvidRequest,
     ValidateJwtsvidResponse, X509BundlesRequest, X509BundlesResponse, X509svid, X509svidRequest,
@@ -119,15 +119,17 @@ impl SpiffeWorkloadApi for Desk {
         let id = self.caller(&request)?;
         let mut current = self.certificates.subscribe(&id);
         let mut trust = self.certificates.trust();
+        let mut lists = self.certificates.sound_lists();
         let own = Arc::clone(self.certificates.domains().own());
         let (answers, stream) = mpsc::channel(1);
         tokio::spawn(async move {
             loop {
                 let svid = current.borrow_and_update().clone();
                 let bundle = trust.borrow_and_update().clone();
+                let crl = in_der(&lists.borrow_and_update());
                 if let Some(svid) = svid
                     && answers
-                        .send(Ok(answer(&svid, &bundle, &own)))
+                        .send(Ok(answer(&svid, &bundle, crl, &own)))
                         .await
                         .is_err()
                 {
@@ -136,6 +138,7 @@ impl SpiffeWorkloadApi for Desk {
                 let changed = tokio::select! {
                     changed = current.changed() => changed,
                     changed = trust.changed() => changed,
+                    Ok(()) = lists.changed() => Ok(()),
                     () = answers.closed() => return,
                 };
                 if changed.is_err() {
@@ -154,6 +157,7 @@ impl SpiffeWorkloadApi for Desk {
     ) -> Result<Response<Self::FetchX509BundlesStream>, Status> {
         self.caller(&request)?;
         let mut trust = self.certificates.trust();
+        let mut lists = self.certificates.sound_lists();
         let (answers, stream) = mpsc::channel(1);
         tokio::spawn(async move {
             loop {
@@ -163,7 +167,7 @@ impl SpiffeWorkloadApi for Desk {
                     .map(|domain| (format!("spiffe://{domain}"), roots(&bundle, domain)))
                     .collect();
                 let answer = X509BundlesResponse {
-                    crl: Vec::new(),
+                    crl: in_der(&lists.borrow_and_update()),
                     bundles,
                 };
                 if answers.send(Ok(answer)).await.is_err() {
@@ -171,6 +175,7 @@ impl SpiffeWorkloadApi for Desk {
                 }
                 tokio::select! {
                     changed = trust.changed() => if changed.is_err() { return },
+                    Ok(()) = lists.changed() => {}
                     () = answers.closed() => return,
                 }
             }
@@ -204,7 +209,7 @@ fn no_tokens() -> Status {
     Status::unimplemented("weft gives no JWT-SVIDs; use X.509 certificates (FetchX509SVID)")
 }
 
-fn answer(svid: &Svid, bundle: &TrustBundle, own: &str) -> X509svidResponse {
+fn answer(svid: &Svid, bundle: &TrustBundle, crl: Vec<Vec<u8>>, own: &str) -> X509svidResponse {
     let domain = svid.id().trust_domain();
     // An alias without roots of its own is believed by those of the mesh.
     let home: &str = if bundle.roots(domain).is_empty() {
@@ -220,13 +225,17 @@ fn answer(svid: &Svid, bundle: &TrustBundle, own: &str) -> X509svidResponse {
             bundle: roots(bundle, home),
             hint: String::new(),
         }],
-        crl: Vec::new(),
+        crl,
         federated_bundles: bundle
             .domains()
             .filter(|domain| ***domain != *home)
             .map(|domain| (format!("spiffe://{domain}"), roots(bundle, domain)))
             .collect(),
     }
+}
+
+fn in_der(lists: &[RevocationList]) -> Vec<Vec<u8>> {
+    lists.iter().map(|list| list.der().to_vec()).collect()
 }
 
 fn roots(bundle: &TrustBundle, domain: &str) -> Vec<u8> {

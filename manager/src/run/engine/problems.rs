@@ -1,4 +1,5 @@
-//! What is wrong now: in files, in what they mean together, and in what does not fit the maps.
+//! What is wrong now: in files, in what they mean together, in what does not fit the maps, and with
+//! revocation lists.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +11,7 @@ use super::Engine;
 
 impl Engine {
     /// Collects what is wrong now, and logs what is newly so.
-    pub(super) fn gather_problems(&mut self) {
+    pub(crate) fn gather_problems(&mut self) {
         let mut problems = self.compiler.problems(&self.store);
         let enrolled = self.mesh_side.enrolments.open().next().is_some();
         problems.extend(crate::run::unenforced::problems(&self.store, enrolled));
@@ -37,6 +38,9 @@ impl Engine {
         problems.extend(self.local_problems.iter().cloned());
         problems.extend(self.shortages());
         problems.extend(self.mesh_side.problems().iter().cloned());
+        if let Some(certificates) = self.mesh_side.certificates() {
+            problems.extend(certificates.list_problems().borrow().iter().cloned());
+        }
         let before: BTreeSet<&Problem> = self.problems.iter().collect();
         for problem in problems.iter().filter(|problem| !before.contains(problem)) {
             let text = problem.to_string();
