@@ -84,8 +84,7 @@ fn nobody(enrolment: &NodeEnrolment, holds: bool) -> Problem {
         message: format!(
             "is enrolled, but no Pod or WorkloadEntry of that name has an address: all its \
              connections {fate}; add one, or withdraw it"
-        )
-        .into(),
+        ),
     }
 }
 
