@@ -24,6 +24,7 @@ mod process;
 mod refusals;
 mod repair;
 pub(crate) mod source;
+mod stamp;
 mod unenforced;
 mod uplinks;
 

@@ -21,7 +21,7 @@ use notify::{
 };
 use tokio::sync::mpsc;
 
-use super::now;
+use super::{now, stamp::Stamp};
 
 /// How long a file may be away.
 const ABSENCE: Duration = Duration::from_millis(200);
@@ -59,9 +59,6 @@ pub(crate) enum Content {
     /// Something that cannot be read; what it held before stays in force.
     Unreadable(String),
 }
-
-/// Inode, size, and time of change: different when the file is.
-type Stamp = (u64, u64, i64, i64);
 
 /// Device and inode of a directory.
 type Identity = (u64, u64);
@@ -199,7 +196,7 @@ impl Source {
         if !is_wanted {
             return;
         }
-        match stamp(&path) {
+        match Stamp::of(&path) {
             Some(stamp) => {
                 self.missing.remove(&path);
                 if self.known.insert(path.clone(), stamp) != Some(stamp) {
@@ -225,7 +222,7 @@ impl Source {
                 if self.known.get(path) == Some(stamp) {
                     continue;
                 }
-                if stamp.2 + SETTLED < wall_clock() {
+                if stamp.changed() + SETTLED < wall_clock() {
                     self.known.insert(path.clone(), *stamp);
                     edits.push(read(path, at));
                 } else {
@@ -293,7 +290,7 @@ impl Source {
     fn list(&self) -> io::Result<BTreeMap<PathBuf, Stamp>> {
         let mut files = BTreeMap::new();
         if let Some(only) = &self.only {
-            files.extend(stamp(only).map(|stamp| (only.clone(), stamp)));
+            files.extend(Stamp::of(only).map(|stamp| (only.clone(), stamp)));
             return Ok(files);
         }
         let mut directories = Vec::new();
@@ -307,7 +304,7 @@ impl Source {
                 if path.is_dir() {
                     directories.push(path);
                 } else if is_policy(&path)
-                    && let Some(stamp) = stamp(&path)
+                    && let Some(stamp) = Stamp::of(&path)
                 {
                     files.insert(path, stamp);
                 }
@@ -360,18 +357,6 @@ pub(crate) fn is_hidden(path: &Path) -> bool {
 fn identity(directory: &Path) -> Option<Identity> {
     let metadata = fs::metadata(directory).ok()?;
     Some((metadata.dev(), metadata.ino()))
-}
-
-fn stamp(path: &Path) -> Option<Stamp> {
-    let metadata = fs::metadata(path).ok()?;
-    metadata.is_file().then(|| {
-        (
-            metadata.ino(),
-            metadata.len(),
-            metadata.mtime(),
-            metadata.mtime_nsec(),
-        )
-    })
 }
 
 fn wall_clock() -> i64 {

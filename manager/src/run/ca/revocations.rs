@@ -4,7 +4,6 @@ mod doubts;
 
 use std::{
     fs, io,
-    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
@@ -16,6 +15,7 @@ use weft_identity::{CertificateDer, ListSignature, RevocationList, pem};
 use weft_model::Problem;
 
 use super::{certificates::Certificates, own_list, renewal::Renewal};
+use crate::run::stamp::Stamp;
 
 /// How often files are looked at: live connections end within a second of a change.
 const LOOK: Duration = Duration::from_millis(250);
@@ -25,9 +25,6 @@ pub(crate) type Lists = Arc<[RevocationList]>;
 
 /// What is wrong with lists.
 pub(crate) type Problems = Arc<[Problem]>;
-
-/// Inode, size and time of change.
-type Stamp = (u64, u64, i64, i64);
 
 struct ListFile {
     path: PathBuf,
@@ -129,7 +126,7 @@ impl Revocations {
     fn look(&mut self) -> bool {
         let mut changed = false;
         for file in &mut self.files {
-            let stamp = stamp(&file.path).ok();
+            let stamp = Stamp::of(&file.path);
             if stamp == file.stamp {
                 continue;
             }
@@ -185,7 +182,7 @@ impl Held {
 impl ListFile {
     fn read(&mut self) -> Result<()> {
         // The stamp comes first: a write in between is seen at the next look.
-        let stamp = stamp(&self.path).ok();
+        let stamp = Stamp::of(&self.path);
         let lists = read(&self.path, self.optional)?.into_iter();
         let held = lists.map(|list| Held {
             list,
@@ -215,11 +212,6 @@ fn gathered(files: &[ListFile], wanted: impl Fn(&Held) -> bool) -> Lists {
         }
     }
     lists.into()
-}
-
-fn stamp(path: &Path) -> io::Result<Stamp> {
-    let file = fs::metadata(path)?;
-    Ok((file.ino(), file.len(), file.mtime(), file.mtime_nsec()))
 }
 
 /// What a file says; nothing when it is not there and need not be.

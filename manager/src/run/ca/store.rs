@@ -3,7 +3,7 @@
 use std::{
     fs::{self, DirBuilder, OpenOptions},
     io::Write as _,
-    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
@@ -11,6 +11,8 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use weft_identity::{Authority, PluginFiles, Serial};
+
+use crate::run::stamp::Stamp;
 
 /// How long an authority that nobody asked for is valid.
 const BUILT_IN: Duration = Duration::from_secs(3650 * 86_400);
@@ -23,15 +25,15 @@ const FILES: [&str; 4] = [
     "cert-chain.pem",
 ];
 
-/// Inode, size and time of change of each file that is there.
-type Stamp = [Option<(u64, u64, i64, i64)>; FILES.len()];
+/// Of each file that is there.
+type Stamps = [Option<Stamp>; FILES.len()];
 
 /// An authority, read again when its files change: a root is replaced by adding the new one to
 /// `root-cert.pem`, then putting the new authority in place, then taking the old root away. Roots
 /// travel with certificates: before each next step every certificate must have been renewed.
 pub(crate) struct Office {
     dir: PathBuf,
-    held: Mutex<(Stamp, Arc<Authority>)>,
+    held: Mutex<(Stamps, Arc<Authority>)>,
 }
 
 impl Office {
@@ -40,7 +42,7 @@ impl Office {
     /// # Errors
     /// When a file is missing or wrong.
     pub(crate) fn open(dir: &Path, now: SystemTime) -> Result<Self> {
-        let stamp = stamp(dir);
+        let stamp = stamps(dir);
         let authority = Arc::new(load(dir, now)?);
         Ok(Self {
             dir: dir.to_owned(),
@@ -51,7 +53,7 @@ impl Office {
     /// As the files are now; while they do not fit each other, as they last did.
     pub(crate) fn authority(&self) -> Arc<Authority> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let stamp = stamp(&self.dir);
+        let stamp = stamps(&self.dir);
         if stamp != held.0 {
             match load(&self.dir, SystemTime::now()) {
                 Ok(authority) => {
@@ -66,12 +68,8 @@ impl Office {
     }
 }
 
-fn stamp(dir: &Path) -> Stamp {
-    FILES.map(|name| {
-        let metadata = fs::metadata(dir.join(name)).ok()?;
-        let (seconds, nanoseconds) = (metadata.mtime(), metadata.mtime_nsec());
-        Some((metadata.ino(), metadata.len(), seconds, nanoseconds))
-    })
+fn stamps(dir: &Path) -> Stamps {
+    FILES.map(|name| Stamp::of(&dir.join(name)))
 }
 
 /// Reads the authority of a directory.
