@@ -32,6 +32,7 @@ pub(super) fn show(story: &mut Story, binary: &std::path::Path) -> Result<()> {
     encrypted(story, &nodes)?;
     plain_text(story, &nodes)?;
     identity(story, &mut nodes)?;
+    too_early(story, &mut nodes)?;
     rotation(story, &mut nodes)?;
     revocation(story, &nodes)?;
     manager_killed(story, &mut nodes)
@@ -164,6 +165,65 @@ fn identity(story: &mut Story, nodes: &mut Nodes) -> Result<()> {
             "weft why says that the policy denies it",
         );
     }
+    let mesh = nodes.cluster.mesh(1);
+    if let Some(said) = story.see_result("weft policies", mesh.ask(&["policies"])) {
+        story.quote(&format!("$ weft policies\n{said}"));
+        let counts = said.contains("demo/web") && said.contains("by the proxy");
+        story.see(
+            counts,
+            "weft policies counts whom each rule let in, and who was refused",
+        );
+    }
+    Ok(())
+}
+
+/// A pod that is there before anybody knows it.
+fn too_early(story: &mut Story, nodes: &mut Nodes) -> Result<()> {
+    story.step(
+        "A pod that starts before its policy is known waits for it",
+        "weft run --hold on n2; demo/late is enrolled there, connects, and gets its manifest later",
+        "the connection waits, and then goes on encrypted and as demo/late",
+    )?;
+    let near = nodes.near.at(HTTP_PORT);
+    let late = nodes.cluster.pod(1, "demo/late", "late")?;
+    nodes.cluster.policy().remove(&late.file())?;
+    let mesh = nodes.cluster.mesh(1);
+    mesh.ask(&["enrol", "--wait", "0", &late.claim()])?;
+    let held = || mesh.scrape().ok()?.sum("weft_connections_held_total", &[]);
+    let unknown = |said: &str| {
+        let all: Value = serde_json::from_str(said).ok()?;
+        let mut all = all.as_array()?.iter();
+        all.find(|one| one["name"] == "late" && one["ready"] == false)?["reason"]
+            .as_str()
+            .map(str::to_owned)
+    };
+    let reason = until(5 * SECOND, || {
+        unknown(&mesh.ask(&["workloads", "-o", "json"]).ok()?)
+    });
+    story.see(
+        reason.is_some(),
+        &format!(
+            "enrolled, but {}",
+            reason.unwrap_or_else(|| "not told of".to_owned())
+        ),
+    );
+    let asked = late
+        .inside()
+        .spawn(move || client::fetch(near, "/", 20 * SECOND));
+    let waits = until(5 * SECOND, || held().filter(|count| *count > 0.0));
+    story.see(
+        waits.is_some() && !asked.is_finished(),
+        &format!("{} connection waits", waits.unwrap_or_default()),
+    );
+    nodes.cluster.write(&late.file(), &late.yaml())?;
+    let answer = asked
+        .join()
+        .unwrap_or_else(|_| Err(std::io::Error::other("the client panicked")));
+    let peer = answer.as_ref().ok().and_then(|answer| answer.peer);
+    story.see(
+        peer.is_some_and(|peer| peer.ip() == late.v4()),
+        &format!("its manifest written: {}", told(answer)),
+    );
     Ok(())
 }
 

@@ -76,8 +76,11 @@ impl Nodes {
             "both ready, every pod of the namespace `demo` with an identity of its own",
         )?;
         let begin = Instant::now();
-        cluster.start_with(|_, options| {
-            let options = options.argument("--cert-ttl").argument(TTL);
+        cluster.start_with(|node, options| {
+            let mut options = options.argument("--cert-ttl").argument(TTL);
+            if node == 1 {
+                options = options.argument("--hold");
+            }
             options.binary(binary)
         })?;
         let mut nodes = Self {
