@@ -31,12 +31,15 @@ const PATIENCE: Duration = Duration::from_secs(20);
 struct Unknown {
     scene: MeshScene,
     web: Arc<Pod>,
+    /// On the same node, and known.
+    neighbour: Arc<Pod>,
 }
 
 impl Unknown {
     fn or_skip(hold: &str) -> Option<Self> {
         let mut scene = MeshScene::or_skip()?;
         let web = scene.web.clone();
+        let neighbour = scene.cluster.pod(1, "shop/neighbour", "neighbour").unwrap();
         scene.cluster.part_policies().unwrap();
         scene.cluster.write_second(&web.file(), "").unwrap();
         let with = |node, options: weft_testkit::weft::WeftOptions| match node {
@@ -45,7 +48,11 @@ impl Unknown {
         };
         scene.cluster.start_with(with).unwrap();
         scene.wait_enrolled(0, 3);
-        Some(Self { scene, web })
+        Some(Self {
+            scene,
+            web,
+            neighbour,
+        })
     }
 
     fn reveal(&self) {
@@ -146,6 +153,27 @@ fn what_comes_to_an_unknown_pod_waits_and_meets_its_policy() {
     for thread in asked {
         assert_eq!(thread.join().unwrap().unwrap().server, "web");
     }
+}
+
+#[test]
+fn a_neighbour_and_the_node_that_waited_are_known_for_who_they_are() {
+    let Some(mut unknown) = Unknown::or_skip("--hold") else {
+        return;
+    };
+    let (web, neighbour) = (unknown.web.clone(), unknown.neighbour.clone());
+    unknown.scene.strict();
+    unknown.scene.admit(&web, &[&neighbour]);
+    let _server = Http::start(&web.inside(), web.at(PORT), "web").unwrap();
+    let from = [neighbour.inside(), unknown.scene.cluster.node(1).inside()];
+    let asked = from.map(|place| fetch(&place, web.at(PORT)));
+    let other = fetch(&unknown.scene.outsider.inside(), web.at(PORT));
+    wait_for("the SYNs to be dropped", || unknown.held() >= 3.0);
+    unknown.reveal();
+    for thread in asked {
+        assert_eq!(thread.join().unwrap().unwrap().server, "web");
+    }
+    let error = other.join().unwrap().unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused, "plain text");
 }
 
 #[test]

@@ -29,6 +29,7 @@ pub(crate) fn accepted(ctx: &SockOpsContext) {
     if connection.destination_port == HBONE_PORT
         || connection.source.is(&connection.destination)
         || address::is_loopback(&connection.source)
+        || address::is_loopback(&connection.destination)
         || attest::is_workload(&connection)
     {
         return;

@@ -1,7 +1,8 @@
 //! getpeername4/6: a client keeps seeing the address it dialled, and a server the client that the
 //! proxy dialled it for.
 //!
-//! The hook also runs for the address `accept` returns; an accepted socket has no storage.
+//! The hook also runs for the address `accept` returns; a socket accepted from the proxy has no
+//! storage.
 
 use aya_ebpf::{macros::cgroup_sock_addr, programs::SockAddrContext};
 use weft_abi::{Address, EndKey, SocketInfo};

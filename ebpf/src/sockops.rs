@@ -8,8 +8,8 @@ use aya_ebpf::{
     Global,
     bindings::{
         BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB, BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB,
-        BPF_SOCK_OPS_STATE_CB, BPF_SOCK_OPS_STATE_CB_FLAG, BPF_SOCK_OPS_TCP_CONNECT_CB,
-        bpf_sock_ops,
+        BPF_SOCK_OPS_RTO_CB, BPF_SOCK_OPS_RTO_CB_FLAG, BPF_SOCK_OPS_STATE_CB,
+        BPF_SOCK_OPS_STATE_CB_FLAG, BPF_SOCK_OPS_TCP_CONNECT_CB, bpf_sock_ops,
     },
     helpers::generated::{bpf_get_netns_cookie, bpf_skc_to_tcp_sock},
     macros::sock_ops,
@@ -49,6 +49,8 @@ pub(crate) fn weft_sockops(ctx: SockOpsContext) -> u32 {
         established(&ctx);
     } else if op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB {
         access::accepted(&ctx);
+    } else if op == BPF_SOCK_OPS_RTO_CB {
+        again(&ctx);
     } else if op == BPF_SOCK_OPS_STATE_CB && ctx.arg(1) == state::CLOSE {
         ended(&ctx);
     }
@@ -80,8 +82,12 @@ fn begin(ctx: &SockOpsContext) {
         info = direct(ctx, &local, netns);
     }
     info = attest(ctx, info, &local, netns, enrolment);
+    let repeats = attest::client(netns, enrolment, 0).is_some();
     // SAFETY: as above.
     let Some(info) = (unsafe { info.as_mut() }) else {
+        if repeats {
+            let _ = ctx.set_cb_flags(BPF_SOCK_OPS_RTO_CB_FLAG as i32);
+        }
         return;
     };
     info.source = match enrolment {
@@ -106,7 +112,37 @@ fn begin(ctx: &SockOpsContext) {
             attest::write_captured(info, &local, local_port(ctx), enrolment.identity);
         }
     }
-    follow(ctx);
+    if repeats && info.flags & (SocketInfo::ATTESTED | SocketInfo::CAPTURED) == 0 {
+        let flags = BPF_SOCK_OPS_STATE_CB_FLAG | BPF_SOCK_OPS_RTO_CB_FLAG;
+        let _ = ctx.set_cb_flags(flags as i32);
+    } else {
+        follow(ctx);
+    }
+}
+
+/// Before a packet leaves again. When it is the SYN, the server may have become a workload of this
+/// node since it left first; its namespace then asks who the client is.
+#[inline(always)]
+fn again(ctx: &SockOpsContext) {
+    // SAFETY: a word of the context.
+    if unsafe { read_volatile(&raw const (*ctx.ops).state) } != state::SYN_SENT {
+        return;
+    }
+    let storage = info(ctx, false);
+    // SAFETY: null or this socket's storage; the socket's lock is held.
+    if unsafe { storage.as_ref() }.is_some_and(|info| info.flags & SocketInfo::ATTESTED != 0) {
+        return;
+    }
+    // SAFETY: the helper takes the context.
+    let netns = unsafe { bpf_get_netns_cookie(ctx.ops.cast()) };
+    let enrolment = capture::enrolment(netns);
+    let storage = attest(ctx, storage, &local(ctx), netns, enrolment);
+    // SAFETY: as above.
+    if let (Some(info), Some(_)) = (unsafe { storage.as_mut() }, enrolment)
+        && info.flags & SocketInfo::ATTESTED != 0
+    {
+        info.flags |= SocketInfo::PROVED;
+    }
 }
 
 /// Asks to be told of changes of state.

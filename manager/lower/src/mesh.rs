@@ -39,8 +39,6 @@ pub struct MeshFacts {
     pub encrypts_local: bool,
     /// Whether ends of connections are to be told of.
     pub logs: bool,
-    /// Whether what workloads open that are not known yet waits at the proxy's port, if it is there.
-    pub holds: bool,
 }
 
 /// A network namespace of this node, and the workload in it.
@@ -52,8 +50,10 @@ pub struct NodeEnrolment {
     pub namespace: Arc<str>,
     /// Name of the pod or entry.
     pub name: Arc<str>,
-    /// Port of the proxy's outbound listener in it.
+    /// Port of the proxy's outbound listener in it, 0 while there is none.
     pub proxy_port: u16,
+    /// Port where what it opens waits until it is known, 0 where that is refused.
+    pub hold_port: u16,
     /// Whether nothing it opens is captured.
     pub bypasses_outbound: bool,
 }

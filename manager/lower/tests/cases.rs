@@ -57,6 +57,7 @@ fn image(mesh: &Mesh) -> String {
             namespace: namespace.clone(),
             name: name.clone(),
             proxy_port: 15001,
+            hold_port: 0,
             bypasses_outbound: false,
         });
     let mesh_facts = MeshFacts {
@@ -64,7 +65,6 @@ fn image(mesh: &Mesh) -> String {
         enrolments: enrolments.collect(),
         encrypts_local: false,
         logs: false,
-        holds: false,
     };
     meshes.prepare(mesh, None, &mesh_facts, &mut planner);
     let plan = planner.plan_full(mesh, &node, NOW);

@@ -27,6 +27,7 @@ use kernel::Maps;
 use strategies::{PORTS, address, author, policy};
 
 const NAMES: [&str; 3] = ["web", "api", "teller"];
+const HOLD_PORT: u16 = 40000;
 const PLACES: [&str; 3] = ["10.0.0.1", "10.0.1.1", "2001:db8::1"];
 
 /// What a step makes of the world: all of it, so that planners find out what differs.
@@ -125,6 +126,7 @@ fn world() -> impl Strategy<Value = World> {
             namespace: namespace.into(),
             name: name.into(),
             proxy_port: 15001,
+            hold_port: u16::from(name.as_bytes()[0] % 2) * HOLD_PORT,
             bypasses_outbound: false,
         });
         World {
@@ -134,7 +136,6 @@ fn world() -> impl Strategy<Value = World> {
                 enrolments: enrolments.collect(),
                 encrypts_local: false,
                 logs: false,
-                holds: false,
             },
         }
     })
@@ -325,6 +326,11 @@ proptest! {
                     }
                 });
                 prop_assert_eq!(ready, has);
+                let entry = maps.enrolled[&enrolment.netns];
+                let holds = entry.flags & Enrolment::HOLD != 0;
+                prop_assert_eq!(holds, !ready && enrolment.hold_port != 0);
+                let port = if ready { enrolment.proxy_port } else { enrolment.hold_port };
+                prop_assert_eq!(entry.proxy_port, port);
             }
             prop_assert_eq!(maps.enrolled.len(), after.facts.enrolments.len());
             // The same again writes nothing.

@@ -3,7 +3,7 @@
 //! proxy's own, so that the kernel decides on it as on any that the application opens.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::HashMap,
     net::SocketAddr,
     os::fd::{AsFd, OwnedFd},
@@ -30,6 +30,10 @@ use crate::{
 /// be on its way.
 const LATE: Duration = Duration::from_secs(1);
 
+/// Connections that may wait in one namespace: others are not to lack places for a pod that tries
+/// again and again.
+const WAITING: usize = 1024;
+
 /// The namespaces whose connections wait with one thread.
 #[derive(Default)]
 pub(crate) struct Rooms(RefCell<HashMap<u64, Rc<Room>>>);
@@ -39,6 +43,7 @@ pub(crate) struct Room {
     key: u64,
     netns: OwnedFd,
     stage: watch::Sender<Stage>,
+    waiting: Cell<usize>,
     listening: RefCell<Vec<AbortHandle>>,
 }
 
@@ -55,6 +60,7 @@ impl Rooms {
             key,
             netns,
             stage: watch::Sender::new(Stage::Unknown),
+            waiting: Cell::new(0),
             listening: RefCell::default(),
         });
         for socket in listeners {
@@ -112,13 +118,19 @@ impl Room {
     }
 
     async fn wait(&self, after: Duration) -> Result<(), Error> {
+        if self.waiting.get() >= WAITING {
+            return Err(Error::TooMany);
+        }
+        self.waiting.set(self.waiting.get() + 1);
         let mut stage = self.stage.subscribe();
         let over = stage.wait_for(|stage| *stage != Stage::Unknown);
-        match timeout(after, over).await {
+        let result = match timeout(after, over).await {
             Ok(Ok(stage)) if *stage == Stage::Known => Ok(()),
             Ok(_) => Err(Error::Leaving),
             Err(_) => Err(Error::NotReady { after }),
-        }
+        };
+        self.waiting.set(self.waiting.get() - 1);
+        result
     }
 }
 
@@ -131,6 +143,8 @@ async fn client(worker: Rc<Worker>, room: Rc<Room>, fd: OwnedFd, client: SocketA
         let captured = captured.ok_or(Error::NotCaptured)?;
         let place = worker.place().ok_or(Error::TooMany)?;
         room.wait(worker.shared.settings.hold_timeout).await?;
+        // Who gave up meanwhile needs no connection.
+        app.check()?;
         let to = captured.dialled;
         let make = || namespace::socket(to.is_ipv6());
         let fd = worker.home.inside(room.netns.as_fd(), make)?;

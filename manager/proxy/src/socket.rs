@@ -132,6 +132,12 @@ impl Socket {
         Ok(socket)
     }
 
+    /// Whether it is still connected, as far as is known without a look at what came.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        sockopt::socket_error(self.0.get_ref())??;
+        Ok(())
+    }
+
     /// Nothing more will be sent.
     pub(crate) fn finish(&self) {
         net::shutdown(self.0.get_ref(), Shutdown::Write).ok();

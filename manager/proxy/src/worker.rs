@@ -251,8 +251,10 @@ impl Worker {
         let credentials = &*self.shared.credentials;
         let until = Instant::now() + self.shared.settings.connect_timeout;
         loop {
+            // Asked first: it may come between the two questions.
+            let is_pending = credentials.is_pending(identity);
             let got = get(credentials);
-            if got.is_some() || !credentials.is_pending(identity) || Instant::now() > until {
+            if got.is_some() || !is_pending || Instant::now() > until {
                 return got;
             }
             tokio::time::sleep(AGAIN).await;

@@ -309,7 +309,7 @@ impl Engine {
             return;
         }
         let writes = self.write(&ops);
-        self.mesh_side.settle();
+        self.mesh_side.settle(self.broken.is_none());
         let at = now();
         let effect = since.map(|since| at.saturating_sub(since));
         self.generation += 1;
@@ -370,6 +370,7 @@ impl Engine {
                 self.apply(&Change::default(), None);
                 self.gather_problems();
             }
+            self.mesh_side.settle(self.broken.is_none());
         }
         let verdicts = self.detector.sweep(now);
         self.carry_out(&verdicts, now);

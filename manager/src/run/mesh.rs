@@ -70,8 +70,9 @@ pub(crate) struct MeshSide {
     carried: BTreeMap<u64, Carried>,
     /// Why the proxy does not listen for a workload, by namespace cookie.
     uncarried: BTreeMap<u64, String>,
-    /// Namespaces with our hook, and whether it is the one for those whose policy is in the maps.
-    hooked: BTreeMap<u64, bool>,
+    /// Namespaces with our hook, and whether it is the one for those whose policy is in the maps;
+    /// `None` for one that an earlier manager attached.
+    hooked: BTreeMap<u64, Option<bool>>,
     hold: Option<hold::Holding>,
     /// Ports where connections wait, by namespace.
     rooms: BTreeMap<u64, u16>,
@@ -150,10 +151,9 @@ impl MeshSide {
         let dump = self.plane.maps().mesh()?;
         self.planner.adopt(dump, self.planner.names().clone());
         let enrolled = self.plane.enrolled()?;
-        let hooked = enrolled.iter().map(|one| one.cookie);
-        self.hooked = hooked
-            .map(|cookie| (cookie, self.is_ready(cookie)))
-            .collect();
+        for one in enrolled {
+            self.hooked.entry(one.cookie).or_insert(None);
+        }
         Ok(())
     }
 
@@ -173,7 +173,7 @@ impl MeshSide {
                 .enrol(begun.netns.as_fd(), begun.cookie, is_ready)
             {
                 Ok(()) => {
-                    self.hooked.insert(begun.cookie, is_ready);
+                    self.hooked.insert(begun.cookie, Some(is_ready));
                     tracing::info!("{name} is enrolled, in {}", begun.claim.netns.display());
                 }
                 Err(error) => tracing::error!("cannot enrol {name}: {error}"),
@@ -227,7 +227,8 @@ impl MeshSide {
                 continue;
             }
             let Some((identity, addresses)) = wanted.get(&cookie) else {
-                if self.hold.is_some() && !self.rooms.contains_key(&cookie) {
+                let is_unknown = !self.is_ready(cookie) && !self.rooms.contains_key(&cookie);
+                if is_unknown && self.hold.is_some() {
                     changed |= hold::open_room(proxy, &enrolled, &mut self.rooms);
                 }
                 continue;
@@ -235,7 +236,7 @@ impl MeshSide {
             match listen(proxy, &enrolled, identity, addresses) {
                 Ok(port) => {
                     if let Some(certificates) = &self.certificates {
-                        // The first is asked for now, so that no connection waits for it.
+                        // The first is asked for now, so that no connection waits for it long.
                         drop(certificates.subscribe(identity));
                     }
                     let carried = Carried {
@@ -269,16 +270,13 @@ impl MeshSide {
                     netns: one.cookie,
                     namespace: one.claim.name.namespace.as_str().into(),
                     name: one.claim.name.name.as_str().into(),
-                    proxy_port: match self.carried.get(&one.cookie) {
-                        Some(carried) => carried.port,
-                        None => self.rooms.get(&one.cookie).copied().unwrap_or(0),
-                    },
+                    proxy_port: self.carried.get(&one.cookie).map_or(0, |it| it.port),
+                    hold_port: self.rooms.get(&one.cookie).copied().unwrap_or(0),
                     bypasses_outbound: false,
                 })
                 .collect(),
             encrypts_local: self.encrypts_local,
             logs: self.log.as_ref().is_some_and(|log| log.is_kept()),
-            holds: self.hold.is_some(),
         }
     }
 

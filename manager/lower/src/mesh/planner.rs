@@ -387,7 +387,7 @@ impl MeshPlanner {
         for enrolment in &facts.enrolments {
             let flag = |is_set: bool, flag: u32| if is_set { flag } else { 0 };
             let mut entry = Enrolment {
-                proxy_port: enrolment.proxy_port,
+                proxy_port: enrolment.hold_port,
                 flags: flag(enrolment.bypasses_outbound, Enrolment::BYPASS_OUTBOUND)
                     | flag(facts.encrypts_local, Enrolment::ENCRYPT_LOCAL)
                     | flag(facts.logs, Enrolment::LOGGED),
@@ -399,12 +399,13 @@ impl MeshPlanner {
                 let principal = standing.instance.identity.principal();
                 entry.identity = self.names.number(&principal).unwrap_or(0);
                 entry.workload = planner.name_workload(&standing.instance.workload);
+                entry.proxy_port = enrolment.proxy_port;
                 entry.flags |= Enrolment::READY;
                 let entries = excluded_entries(enrolment.netns, &standing.instance.exclusions);
                 entry.flags |= flag(!entries.is_empty(), Enrolment::EXCLUDES);
                 excluded.extend(entries);
-            } else if enrolment.proxy_port != 0 {
-                entry.flags |= flag(facts.holds, Enrolment::HOLD);
+            } else {
+                entry.flags |= flag(enrolment.hold_port != 0, Enrolment::HOLD);
             }
             wanted.insert(enrolment.netns, entry);
         }

@@ -40,17 +40,24 @@ impl MeshSide {
 
     /// After the writes: namespaces whose workload became known, or is not known any more, get the
     /// hook that is for them, and those that are not enrolled any more get none. What waited goes on.
-    pub(crate) fn settle(&mut self) {
+    /// When not all is `written`, nothing is opened: the plan is not what the maps hold. Called again
+    /// it tries what failed.
+    pub(crate) fn settle(&mut self, written: bool) {
         let mut gone: BTreeSet<u64> = self.hooked.keys().copied().collect();
         for one in self.enrolments.open() {
             let cookie = one.cookie;
             gone.remove(&cookie);
             let is_ready = self.is_ready(cookie);
-            if self.hooked.get(&cookie).is_some_and(|was| *was != is_ready) {
+            if is_ready && !written {
+                continue;
+            }
+            let attached = self.hooked.get(&cookie);
+            if attached.is_some_and(|attached| *attached != Some(is_ready)) {
                 match self.plane.enrol(one.netns.as_fd(), cookie, is_ready) {
-                    Ok(()) => drop(self.hooked.insert(cookie, is_ready)),
+                    Ok(()) => drop(self.hooked.insert(cookie, Some(is_ready))),
                     Err(error) => {
                         tracing::error!("cannot replace the hook of {}: {error}", one.claim.name);
+                        continue;
                     }
                 }
             }

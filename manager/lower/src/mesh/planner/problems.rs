@@ -18,7 +18,7 @@ impl MeshPlanner {
         for enrolment in &self.facts.enrolments {
             let addresses: Vec<IpAddr> = self.addresses(enrolment).collect();
             let Some(standing) = addresses.iter().find_map(|at| self.standings.get(at)) else {
-                found.push(nobody(enrolment, self.facts.holds));
+                found.push(nobody(enrolment));
                 continue;
             };
             let instance = &standing.instance;
@@ -64,8 +64,11 @@ impl MeshPlanner {
     }
 }
 
-fn nobody(enrolment: &NodeEnrolment, holds: bool) -> Problem {
-    let fate = if holds { "wait" } else { "are refused" };
+fn nobody(enrolment: &NodeEnrolment) -> Problem {
+    let fate = match enrolment.hold_port {
+        0 => "are refused",
+        _ => "wait",
+    };
     let NodeEnrolment {
         namespace, name, ..
     } = enrolment;
