@@ -148,6 +148,9 @@ fn reach(kind: Kind) -> Reach {
         Kind::Namespace
         | Kind::Node
         | Kind::Pod
+        | Kind::Deployment
+        | Kind::StatefulSet
+        | Kind::DaemonSet
         | Kind::Service
         | Kind::EndpointSlice
         | Kind::ServiceAccount

@@ -20,12 +20,15 @@ mod virtual_services;
 mod workloads;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::Arc,
 };
 
-use weft_api::{Kind, Labels, Object, Pod, Resource, Store};
-use weft_model::{Origin, Severity};
+use weft_api::{Kind, KnownPod, Labels, Object, Resource, Store};
+use weft_model::{
+    Origin, Severity,
+    route::{HostPattern, Visibility},
+};
 
 pub use self::{
     codes::{CODES, Code, Coverage},
@@ -33,7 +36,7 @@ pub use self::{
 };
 use crate::{
     Settings, problems,
-    routes::{full_name, virtual_service_pattern},
+    routes::{full_name, overlap, virtual_service_pattern, visibility},
 };
 
 /// Something that an analyzer says.
@@ -56,8 +59,17 @@ struct Analysis<'s> {
     store: &'s Store,
     settings: Settings,
     /// Hosts of all services and ServiceEntries.
-    hosts: BTreeSet<Arc<str>>,
+    hosts: BTreeMap<Arc<str>, Vec<Host>>,
+    /// Pods, and those that templates will make.
+    pods: Vec<KnownPod<'s>>,
     messages: Vec<Message>,
+}
+
+/// A Service, or a ServiceEntry, under one of its hosts.
+struct Host {
+    ports: Vec<u16>,
+    /// Whose clients see it.
+    visibility: Visibility,
 }
 
 /// Everything that analyzers say of the objects in a store, ordered by level (the worst first), code,
@@ -66,7 +78,8 @@ pub fn analyze(store: &Store, settings: &Settings) -> Vec<Message> {
     let mut analysis = Analysis {
         store,
         settings: settings.with_mesh_config(store),
-        hosts: BTreeSet::new(),
+        hosts: BTreeMap::new(),
+        pods: store.pods().collect(),
         messages: Vec::new(),
     };
     analysis.learn_hosts();
@@ -85,16 +98,38 @@ pub fn analyze(store: &Store, settings: &Settings) -> Vec<Message> {
     analysis.finish()
 }
 
+/// Annotation of Services: the namespaces that see them.
+const EXPORT_TO: &str = "networking.istio.io/exportTo";
+
 impl<'s> Analysis<'s> {
     fn learn_hosts(&mut self) {
-        for object in self.store.objects(Kind::Service) {
+        let services = self.each(Kind::Service, |resource| match resource {
+            Resource::Service(service) => Some(&**service),
+            _ => None,
+        });
+        for (object, service) in services {
             let key = &object.key;
             let name = self.settings.service_name(&key.namespace, &key.name);
-            self.hosts.insert(name.hostname);
+            let exported = object.annotations.value(EXPORT_TO);
+            let exported = exported.map_or("", |names| names).split(',');
+            let exported = exported.map(str::trim).filter(|name| !name.is_empty());
+            let exported: Vec<Arc<str>> = exported.map(Arc::from).collect();
+            self.hosts.entry(name.hostname).or_default().push(Host {
+                ports: service.ports.iter().map(|port| port.number).collect(),
+                visibility: visibility(&key.namespace, &exported),
+            });
         }
-        for object in self.store.objects(Kind::ServiceEntry) {
-            if let Resource::ServiceEntry(entry) = &object.resource {
-                self.hosts.extend(entry.names.iter().cloned());
+        let entries = self.each(Kind::ServiceEntry, |resource| match resource {
+            Resource::ServiceEntry(entry) => Some(&**entry),
+            _ => None,
+        });
+        for (object, entry) in entries {
+            for name in &entry.names {
+                let host = Host {
+                    ports: entry.ports.iter().map(|port| port.number).collect(),
+                    visibility: visibility(&object.key.namespace, &entry.export_to),
+                };
+                self.hosts.entry(Arc::clone(name)).or_default().push(host);
             }
         }
     }
@@ -121,32 +156,47 @@ impl<'s> Analysis<'s> {
             .collect()
     }
 
+    /// What stands behind a host for these clients: by its name, else by a wildcard.
+    fn host(&self, host: &str, clients: &Visibility) -> Option<&Host> {
+        let seen = |hosts: &&Host| overlap(&hosts.visibility, clients);
+        let named = self.hosts.get(host).into_iter().flatten().find(seen);
+        let wildcards = || {
+            let wildcards = self.hosts.iter().filter(|(known, _)| known.starts_with('*'));
+            let mut fitting = wildcards.filter(|(known, _)| HostPattern::new(known).fits(host));
+            fitting.find_map(|(_, hosts)| hosts.iter().find(seen))
+        };
+        named.or_else(wildcards)
+    }
+
+    /// Whether there are workloads at all; without any, nothing is said of what selects none.
+    fn knows_workloads(&self) -> bool {
+        !self.pods.is_empty() || self.store.objects(Kind::WorkloadEntry).next().is_some()
+    }
+
     /// Pods of a namespace, or of all, that have all these labels.
     fn has_pods(&self, namespace: Option<&Arc<str>>, selector: &Labels) -> bool {
-        let mut pods = self.store.objects(Kind::Pod);
+        let mut pods = self.pods.iter();
         let mut entries = self.store.objects(Kind::WorkloadEntry);
         let is_here =
             |object: &Object| namespace.is_none_or(|namespace| object.key.namespace == *namespace);
-        pods.any(|pod| is_here(pod) && selector.select(&pod.labels))
+        pods.any(|pod| is_here(pod.object) && selector.select(pod.labels))
             || entries.any(|object| match &object.resource {
                 Resource::WorkloadEntry(entry) => is_here(object) && selector.select(&entry.labels),
                 _ => false,
             })
     }
 
-    /// All pods, with their objects.
-    fn pods(&self) -> Vec<(&'s Arc<Object>, &'s Pod)> {
-        self.each(Kind::Pod, |resource| match resource {
-            Resource::Pod(pod) => Some(&**pod),
-            _ => None,
-        })
+    fn has_any_pod(&self, namespace: &Arc<str>) -> bool {
+        let mut pods = self.pods.iter();
+        pods.any(|pod| pod.object.key.namespace == *namespace)
+            || self.store.objects_in(Kind::WorkloadEntry, namespace).next().is_some()
     }
 
     fn full_name(&self, namespace: &Arc<str>, host: &str) -> Arc<str> {
         full_name(&self.settings, namespace, host)
     }
 
-    fn pattern(&self, namespace: &Arc<str>, host: &str) -> weft_model::route::HostPattern {
+    fn pattern(&self, namespace: &Arc<str>, host: &str) -> HostPattern {
         virtual_service_pattern(&self.settings, namespace, host)
     }
 

@@ -6,9 +6,10 @@ use weft_api::{
     Kind, Object, ObjectKey, PolicyScope, Resource, TargetKind,
     virtual_service::{VirtualService, stream::Destination},
 };
-use weft_model::route::HostPattern;
+use weft_model::route::{HostPattern, Visibility};
 
-use super::{Analysis, selector_text};
+use super::{Analysis, list_text, selector_text};
+use crate::routes::visibility;
 
 const CODE: &str = "IST0101";
 
@@ -44,6 +45,7 @@ pub(super) fn analyze(analysis: &mut Analysis<'_>) {
     }
     selectors(analysis);
     targets(analysis);
+    sources(analysis);
 }
 
 /// Hosts with their subsets.
@@ -83,66 +85,53 @@ fn destinations(
     let tcp = service.tcp.iter().flat_map(|rule| &rule.route);
     let streams = tls.chain(tcp).map(|to| (&to.destination, false));
     let all: Vec<(&Destination, bool)> = http.chain(streams).collect();
+    let clients = match &service.export_to[..] {
+        [] => Visibility::Namespaces([Arc::clone(&object.key.namespace)].into()),
+        named => visibility(&object.key.namespace, named),
+    };
     for (destination, is_mirror) in all {
         let host = analysis.full_name(&object.key.namespace, &destination.host);
-        if !knows(analysis, &host) {
+        let Some(found) = analysis.host(&host, &clients) else {
             let what = if is_mirror { "mirror host" } else { "host" };
             analysis.missing(object, what, &destination.host);
-        } else if !destination.subset.is_empty() {
+            continue;
+        };
+        let ports = found.ports.clone();
+        if !destination.subset.is_empty() {
             let fits = |(pattern, name): &(HostPattern, Arc<str>)| {
                 *name == destination.subset && pattern.fits(&host)
             };
             if !subsets.iter().any(fits) {
                 let name = format!("{}+{}", destination.host, destination.subset);
-                analysis.missing(object, "host+subset in destinationrule", &name);
+                let what = if is_mirror { "mirror" } else { "host" };
+                let what = format!("{what}+subset in destinationrule");
+                analysis.missing(object, &what, &name);
             }
         }
-        port_needed(analysis, object, destination, &host);
+        port(analysis, object, destination, &ports);
     }
 }
 
-fn knows(analysis: &Analysis<'_>, host: &Arc<str>) -> bool {
-    let wildcards = || analysis.hosts.iter().filter(|known| known.starts_with('*'));
-    analysis.hosts.contains(host) || wildcards().any(|known| HostPattern::new(known).fits(host))
-}
-
-/// IST0112: a destination must say which of several ports it means.
-fn port_needed(
-    analysis: &mut Analysis<'_>,
-    object: &Object,
-    destination: &Destination,
-    host: &Arc<str>,
-) {
-    if destination.port.is_some() {
-        return;
+/// A port that is not there; IST0112: a destination must say which of several it means.
+fn port(analysis: &mut Analysis<'_>, object: &Object, destination: &Destination, ports: &[u16]) {
+    match &destination.port {
+        Some(port) => {
+            if !ports.iter().any(|known| u32::from(*known) == port.number) {
+                let name = format!("{}:{}", destination.host, port.number);
+                analysis.missing(object, "host:port", &name);
+            }
+        }
+        None if ports.len() > 1 => {
+            let text = format!(
+                "This VirtualService routes to a service {:?} that exposes multiple ports {}. \
+                 Specifying a port in the destination is required to disambiguate.",
+                destination.host,
+                list_text(ports)
+            );
+            analysis.say("IST0112", object, text);
+        }
+        None => {}
     }
-    let mut services = analysis.store.objects(Kind::Service);
-    let service = services.find(|service| {
-        let key = &service.key;
-        analysis
-            .settings
-            .service_name(&key.namespace, &key.name)
-            .hostname
-            == *host
-    });
-    let Some(Resource::Service(service)) = service.map(|service| &service.resource) else {
-        return;
-    };
-    let ports: Vec<String> = service
-        .ports
-        .iter()
-        .map(|port| port.number.to_string())
-        .collect();
-    if ports.len() < 2 {
-        return;
-    }
-    let text = format!(
-        "This VirtualService routes to a service {:?} that exposes multiple ports [{}]. Specifying a \
-         port in the destination is required to disambiguate.",
-        destination.host,
-        ports.join(" ")
-    );
-    analysis.say("IST0112", object, text);
 }
 
 fn gateways_of(analysis: &mut Analysis<'_>, object: &Object, service: &VirtualService) {
@@ -185,7 +174,7 @@ fn delegates(analysis: &mut Analysis<'_>, object: &Object, service: &VirtualServ
 
 /// Gateways whose selector fits no workload; only where workloads are known at all.
 fn selectors(analysis: &mut Analysis<'_>) {
-    if analysis.store.objects(Kind::Pod).next().is_none() {
+    if analysis.pods.is_empty() {
         return;
     }
     let gateways = analysis.each(Kind::IstioGateway, |resource| match resource {
@@ -226,5 +215,38 @@ fn targets(analysis: &mut Analysis<'_>) {
                 }
             }
         }
+    }
+}
+
+/// Namespaces that AuthorizationPolicies name; only where the files have Namespaces.
+fn sources(analysis: &mut Analysis<'_>) {
+    let store = analysis.store;
+    if store.objects(Kind::Namespace).next().is_none() {
+        return;
+    }
+    let named = store.objects(Kind::Namespace).map(|object| &object.key.name);
+    let lived_in = store.keys().map(|key| &key.namespace);
+    let known: BTreeSet<&Arc<str>> = named.chain(lived_in).collect();
+    let policies = analysis.each(Kind::AuthorizationPolicy, |resource| match resource {
+        Resource::AuthorizationPolicy(policy) => Some(&**policy),
+        _ => None,
+    });
+    for (object, policy) in policies {
+        let from = policy.rules.iter().flat_map(|rule| &rule.from);
+        let names = from.flat_map(|source| source.namespaces.any.iter().chain(&source.namespaces.none));
+        for name in names {
+            if !known.iter().any(|namespace| fits(namespace, name)) {
+                analysis.missing(object, "namespace", name);
+            }
+        }
+    }
+}
+
+/// Whether a name is as written, with `*` at either end for any text.
+fn fits(name: &str, written: &str) -> bool {
+    match (written.strip_prefix('*'), written.strip_suffix('*')) {
+        (Some(end), _) => name.ends_with(end),
+        (None, Some(start)) => name.starts_with(start),
+        (None, None) => name.eq_ignore_ascii_case(written),
     }
 }

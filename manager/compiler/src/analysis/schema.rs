@@ -18,6 +18,8 @@ pub(super) fn analyze(analysis: &mut Analysis<'_>) {
             // Other people's kinds are none of Istio's analyzers' business. What is no YAML is no
             // object: [`unreadable`] has it.
             (_, "unknown-kind" | "syntax") => continue,
+            // Clusters allocate addresses; files that are to be applied have none.
+            (_, "no-address") => continue,
             (Severity::Error, _) => (
                 Severity::Error,
                 "IST0106",

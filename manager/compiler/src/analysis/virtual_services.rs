@@ -1,6 +1,9 @@
-//! VirtualServices beside and against each other: IST0109, IST0130 to IST0132.
+//! VirtualServices beside and against each other: IST0109, IST0130 to IST0132, IST0140.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use weft_api::{
     Kind, Object, Resource,
@@ -11,7 +14,7 @@ use weft_api::{
 };
 use weft_model::route::HostPattern;
 
-use super::Analysis;
+use super::{Analysis, full_text};
 
 type Named<'s> = (&'s Arc<Object>, &'s VirtualService);
 
@@ -21,9 +24,10 @@ pub(super) fn analyze(analysis: &mut Analysis<'_>) {
         _ => None,
     });
     mesh_conflicts(analysis, &services);
-    for (object, service) in services {
+    for (object, service) in &services {
         unreachable_rules(analysis, object, service);
         gateway_hosts(analysis, object, service);
+        subsets_without_effect(analysis, object, service, &services);
     }
 }
 
@@ -192,7 +196,8 @@ fn gateway_hosts(analysis: &mut Analysis<'_>, object: &Object, service: &Virtual
             .filter(|host| !taken(&analysis.pattern(&object.key.namespace, host)))
             .map(|host| &**host)
             .collect();
-        if !missing.is_empty() {
+        // One that fits is enough: others may be for other gateways, or the mesh.
+        if missing.len() == service.hosts.len() {
             let text = format!(
                 "one or more host [{}] defined in VirtualService {}/{} not found in Gateway \
                  {namespace}/{name}.",
@@ -201,6 +206,41 @@ fn gateway_hosts(analysis: &mut Analysis<'_>, object: &Object, service: &Virtual
                 object.key.name
             );
             analysis.say("IST0132", object, text);
+        }
+    }
+}
+
+/// IST0140: a gateway's route to a host whose own VirtualService, which would choose a subset, counts for
+/// clients in the mesh only.
+fn subsets_without_effect(
+    analysis: &mut Analysis<'_>,
+    object: &Object,
+    service: &VirtualService,
+    all: &[Named<'_>],
+) {
+    if service.gateways.iter().all(|gateway| **gateway == *"mesh") {
+        return;
+    }
+    let routes = service.http.iter().flat_map(|rule| &rule.route);
+    let plain = routes.filter(|to| to.destination.subset.is_empty());
+    let hosts: BTreeSet<Arc<str>> = plain
+        .map(|to| analysis.full_name(&object.key.namespace, &to.destination.host))
+        .collect();
+    for (other, that) in all.iter().filter(|(other, that)| other.key != object.key && is_mesh(that)) {
+        let full = |host: &str| analysis.full_name(&other.key.namespace, host);
+        let own: BTreeSet<Arc<str>> = that.hosts.iter().map(|host| full(host)).collect();
+        let mut routes = that.http.iter().flat_map(|rule| &rule.route);
+        let chooses = routes.any(|to| {
+            let host = full(&to.destination.host);
+            !to.destination.subset.is_empty() && own.contains(&host) && hosts.contains(&host)
+        });
+        if chooses {
+            let text = format!(
+                "Subset in virtual service {} has no effect on ingress gateway {} requests",
+                full_text(other),
+                full_text(object)
+            );
+            analysis.say("IST0140", object, text);
         }
     }
 }
