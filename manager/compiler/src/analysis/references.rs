@@ -172,7 +172,8 @@ fn delegates(analysis: &mut Analysis<'_>, object: &Object, service: &VirtualServ
     }
 }
 
-/// Gateways whose selector fits no workload; only where workloads are known at all.
+/// Gateways whose selector fits no workload; only where workloads are known at all. The gateways that
+/// come with Istio are there, as istioctl has it, though they stand in no file.
 fn selectors(analysis: &mut Analysis<'_>) {
     if analysis.pods.is_empty() {
         return;
@@ -182,7 +183,11 @@ fn selectors(analysis: &mut Analysis<'_>) {
         _ => None,
     });
     for (object, gateway) in gateways {
-        if !gateway.selector.is_empty() && !analysis.has_pods(None, &gateway.selector) {
+        let selector = &gateway.selector;
+        let is_istio = selector.iter().all(|(key, value)| {
+            **key == *"istio" && matches!(&**value, "ingressgateway" | "egressgateway")
+        });
+        if !is_istio && !analysis.has_pods(None, selector) {
             analysis.missing(object, "selector", &selector_text(&gateway.selector));
         }
     }
