@@ -19,10 +19,7 @@ mod sharing;
 mod virtual_services;
 mod workloads;
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use weft_api::{Kind, KnownPod, Labels, Object, Resource, Store};
 use weft_model::{
@@ -161,7 +158,10 @@ impl<'s> Analysis<'s> {
         let seen = |hosts: &&Host| overlap(&hosts.visibility, clients);
         let named = self.hosts.get(host).into_iter().flatten().find(seen);
         let wildcards = || {
-            let wildcards = self.hosts.iter().filter(|(known, _)| known.starts_with('*'));
+            let wildcards = self
+                .hosts
+                .iter()
+                .filter(|(known, _)| known.starts_with('*'));
             let mut fitting = wildcards.filter(|(known, _)| HostPattern::new(known).fits(host));
             fitting.find_map(|(_, hosts)| hosts.iter().find(seen))
         };
@@ -189,7 +189,11 @@ impl<'s> Analysis<'s> {
     fn has_any_pod(&self, namespace: &Arc<str>) -> bool {
         let mut pods = self.pods.iter();
         pods.any(|pod| pod.object.key.namespace == *namespace)
-            || self.store.objects_in(Kind::WorkloadEntry, namespace).next().is_some()
+            || self
+                .store
+                .objects_in(Kind::WorkloadEntry, namespace)
+                .next()
+                .is_some()
     }
 
     fn full_name(&self, namespace: &Arc<str>, host: &str) -> Arc<str> {

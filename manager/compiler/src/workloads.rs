@@ -198,12 +198,7 @@ pub fn pod_workload(known: KnownPod<'_>) -> Workload {
 }
 
 fn workload(object: &Object, labels: &Labels, pod: &Pod) -> Workload {
-    let label = |key: &str| {
-        labels
-            .value(key)
-            .filter(|value| !value.is_empty())
-            .cloned()
-    };
+    let label = |key: &str| labels.value(key).filter(|value| !value.is_empty()).cloned();
     let name = label("service.istio.io/workload-name").unwrap_or_else(|| owner_name(object, pod));
     let canonical_service = label("service.istio.io/canonical-name")
         .or_else(|| label("app.kubernetes.io/name"))

@@ -92,7 +92,10 @@ fn shared_certificates(analysis: &mut Analysis<'_>, gateways: &[Named<'_>]) {
             if other.key == object.key || !is_wider {
                 continue;
             }
-            let own = gateway.servers.iter().filter_map(|server| server.tls.as_ref());
+            let own = gateway
+                .servers
+                .iter()
+                .filter_map(|server| server.tls.as_ref());
             let mut theirs = that.servers.iter().filter_map(|server| server.tls.as_ref());
             let own: Vec<&ServerTls> = own.collect();
             if theirs.any(|tls| own.iter().any(|own| have_one_certificate(own, tls))) {
@@ -109,7 +112,10 @@ fn shared_certificates(analysis: &mut Analysis<'_>, gateways: &[Named<'_>]) {
 
 fn have_one_certificate(a: &ServerTls, b: &ServerTls) -> bool {
     let files = |tls: &ServerTls| {
-        let pair = (Arc::clone(&tls.server_certificate), Arc::clone(&tls.private_key));
+        let pair = (
+            Arc::clone(&tls.server_certificate),
+            Arc::clone(&tls.private_key),
+        );
         Some(pair).filter(|(certificate, key)| !certificate.is_empty() && !key.is_empty())
     };
     match (&*a.credential_name, &*b.credential_name) {

@@ -55,8 +55,7 @@ fn ports(
             continue;
         };
         let is_theirs = pods.iter().any(|pod| {
-            pod.object.key.namespace == service.key.namespace
-                && written.selector.select(pod.labels)
+            pod.object.key.namespace == service.key.namespace && written.selector.select(pod.labels)
         });
         let tcp = written.ports.iter();
         let tcp = tcp.filter(|port| is_theirs && port.protocol == Protocol::Tcp);

@@ -229,7 +229,9 @@ fn sources(analysis: &mut Analysis<'_>) {
     if store.objects(Kind::Namespace).next().is_none() {
         return;
     }
-    let named = store.objects(Kind::Namespace).map(|object| &object.key.name);
+    let named = store
+        .objects(Kind::Namespace)
+        .map(|object| &object.key.name);
     let lived_in = store.keys().map(|key| &key.namespace);
     let known: BTreeSet<&Arc<str>> = named.chain(lived_in).collect();
     let policies = analysis.each(Kind::AuthorizationPolicy, |resource| match resource {
@@ -238,7 +240,8 @@ fn sources(analysis: &mut Analysis<'_>) {
     });
     for (object, policy) in policies {
         let from = policy.rules.iter().flat_map(|rule| &rule.from);
-        let names = from.flat_map(|source| source.namespaces.any.iter().chain(&source.namespaces.none));
+        let names =
+            from.flat_map(|source| source.namespaces.any.iter().chain(&source.namespaces.none));
         for name in names {
             if !known.iter().any(|namespace| fits(namespace, name)) {
                 analysis.missing(object, "namespace", name);

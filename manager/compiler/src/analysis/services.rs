@@ -6,7 +6,9 @@ use std::{
     sync::Arc,
 };
 
-use weft_api::{Kind, Object, Protocol, Resource, ServiceEntry, ServicePort, ServiceType, TargetPort};
+use weft_api::{
+    Kind, Object, Protocol, Resource, ServiceEntry, ServicePort, ServiceType, TargetPort,
+};
 
 use crate::routes::{overlap, visibility};
 
@@ -44,7 +46,10 @@ pub(super) fn analyze(analysis: &mut Analysis<'_>) {
         let namespace = &*object.key.namespace;
         // Istio's own are its own business.
         let is_istio = object.labels.value("istio").is_some()
-            || object.labels.value("release").is_some_and(|name| **name == *"istio")
+            || object
+                .labels
+                .value("release")
+                .is_some_and(|name| **name == *"istio")
             || *namespace == *analysis.settings.root_namespace;
         if SYSTEM.contains(&namespace) || is_istio {
             continue;
@@ -97,7 +102,11 @@ fn conflicts(analysis: &mut Analysis<'_>, entries: &[(&Arc<Object>, &ServiceEntr
     let mut claims: BTreeMap<(&Arc<str>, u16), Vec<(&Arc<Object>, &ServiceEntry, &Arc<str>)>> =
         BTreeMap::new();
     for (object, entry) in entries {
-        for (name, port) in entry.names.iter().flat_map(|name| entry.ports.iter().map(move |port| (name, port))) {
+        for (name, port) in entry
+            .names
+            .iter()
+            .flat_map(|name| entry.ports.iter().map(move |port| (name, port)))
+        {
             let of_port = claims.entry((name, port.number)).or_default();
             of_port.push((object, entry, &port.application));
         }
@@ -108,12 +117,19 @@ fn conflicts(analysis: &mut Analysis<'_>, entries: &[(&Arc<Object>, &ServiceEntr
         };
         for (object, entry, protocol) in &claims {
             let own = sees(object, entry);
-            let meeting: Vec<_> = claims.iter().filter(|(object, entry, _)| overlap(&own, &sees(object, entry))).collect();
+            let meeting: Vec<_> = claims
+                .iter()
+                .filter(|(object, entry, _)| overlap(&own, &sees(object, entry)))
+                .collect();
             if meeting.iter().all(|(.., other)| other == protocol) {
                 continue;
             }
-            let names: BTreeSet<String> = meeting.iter().map(|(object, ..)| full_text(object)).collect();
-            let protocols: BTreeSet<&str> = meeting.iter().map(|(.., protocol)| &***protocol).collect();
+            let names: BTreeSet<String> = meeting
+                .iter()
+                .map(|(object, ..)| full_text(object))
+                .collect();
+            let protocols: BTreeSet<&str> =
+                meeting.iter().map(|(.., protocol)| &***protocol).collect();
             let names: Vec<String> = names.into_iter().collect();
             let protocols: Vec<&str> = protocols.into_iter().collect();
             let text = format!(

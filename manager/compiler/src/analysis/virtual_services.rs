@@ -226,7 +226,10 @@ fn subsets_without_effect(
     let hosts: BTreeSet<Arc<str>> = plain
         .map(|to| analysis.full_name(&object.key.namespace, &to.destination.host))
         .collect();
-    for (other, that) in all.iter().filter(|(other, that)| other.key != object.key && is_mesh(that)) {
+    for (other, that) in all
+        .iter()
+        .filter(|(other, that)| other.key != object.key && is_mesh(that))
+    {
         let full = |host: &str| analysis.full_name(&other.key.namespace, host);
         let own: BTreeSet<Arc<str>> = that.hosts.iter().map(|host| full(host)).collect();
         let mut routes = that.http.iter().flat_map(|rule| &rule.route);
