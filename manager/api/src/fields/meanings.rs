@@ -110,6 +110,7 @@ static TABLE: &[(&[Kind], &[Line])] = &[
             "what is asked of files (`weft analyze`, `weft why`) counts them as a pod's where no pod has \
             them; endpoints come from pods and EndpointSlices only"),
         ("spec.template.spec.serviceAccountName", "default", "the identity, likewise"),
+        ("spec.template.spec.containers[].ports[]", "", "names for `targetPort`, likewise"),
     ]),
     (&[Kind::Service], &[
         ("spec.clusterIP", "", "virtual address; `None` is headless"),

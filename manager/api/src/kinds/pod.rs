@@ -98,12 +98,12 @@ pub(crate) fn read(object: &Value, metadata: &Metadata, cx: &mut Reading<'_>) ->
             kind: Arc::clone(kind),
             name: Arc::clone(name),
         }),
-        ports: ports(&spec, cx),
+        ports: ports(&spec, At::top("spec"), cx),
     })))
 }
 
 /// A pod that is not there yet.
-pub(super) fn template(spec: &PodSpec, cx: &mut Reading<'_>) -> Pod {
+pub(super) fn template(spec: &PodSpec, at: At<'_>, cx: &mut Reading<'_>) -> Pod {
     Pod {
         node: None,
         service_account: account(spec, cx),
@@ -114,7 +114,7 @@ pub(super) fn template(spec: &PodSpec, cx: &mut Reading<'_>) -> Pod {
         is_ready: false,
         is_terminating: false,
         owner: None,
-        ports: Box::default(),
+        ports: ports(spec, at, cx),
     }
 }
 
@@ -159,8 +159,7 @@ fn phase(status: &PodStatus, cx: &mut Reading<'_>) -> Phase {
     }
 }
 
-fn ports(spec: &PodSpec, cx: &mut Reading<'_>) -> Box<[ContainerPort]> {
-    let spec_at = At::top("spec");
+fn ports(spec: &PodSpec, spec_at: At<'_>, cx: &mut Reading<'_>) -> Box<[ContainerPort]> {
     let mut ports = Vec::new();
     // Restartable init containers (native sidecars) may serve too.
     let init = spec.init_containers.iter().flatten();

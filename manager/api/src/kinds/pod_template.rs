@@ -30,6 +30,6 @@ pub(crate) fn read(object: &Value, _: &Metadata, cx: &mut Reading<'_>) -> Option
     };
     let metadata = written.metadata.unwrap_or_default();
     let labels = object::labels(metadata.labels, at.key("metadata").key("labels"), cx);
-    let pod = pod::template(&written.spec.unwrap_or_default(), cx);
+    let pod = pod::template(&written.spec.unwrap_or_default(), at.key("spec"), cx);
     Some(Resource::PodTemplate(Box::new(PodTemplate { labels, pod })))
 }
