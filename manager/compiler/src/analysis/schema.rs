@@ -18,8 +18,9 @@ pub(super) fn analyze(analysis: &mut Analysis<'_>) {
             // Other people's kinds are none of Istio's analyzers' business. What is no YAML is no
             // object: [`unreadable`] has it.
             (_, "unknown-kind" | "syntax") => continue,
-            // Clusters allocate addresses; files that are to be applied have none.
-            (_, "no-address") => continue,
+            // Clusters allocate addresses; files that are to be applied have none. IST0131 is about
+            // matches that are covered.
+            (_, "no-address" | "covered-match") => continue,
             (Severity::Error, _) => (
                 Severity::Error,
                 "IST0106",

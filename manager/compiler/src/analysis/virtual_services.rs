@@ -25,7 +25,13 @@ pub(super) fn analyze(analysis: &mut Analysis<'_>) {
     });
     mesh_conflicts(analysis, &services);
     for (object, service) in &services {
-        unreachable_rules(analysis, object, service);
+        let http = http_rules(service);
+        unreachable_rules(analysis, object, &http, takes_all);
+        covered_prefixes(analysis, object, &http);
+        let tls = stream_rules(service.tls.iter().map(|rule| &rule.matches));
+        unreachable_rules(analysis, object, &tls, |_| false);
+        let tcp = stream_rules(service.tcp.iter().map(|rule| &rule.matches));
+        unreachable_rules(analysis, object, &tcp, |_| false);
         gateway_hosts(analysis, object, service);
         subsets_without_effect(analysis, object, service, &services);
     }
@@ -79,11 +85,45 @@ fn mesh_conflicts(analysis: &mut Analysis<'_>, services: &[Named<'_>]) {
     }
 }
 
-fn rule_name(index: usize, rule: &HttpRoute) -> String {
-    match &*rule.name {
+/// A rule as it is told of, with its matches.
+struct Rule<M> {
+    name: String,
+    matches: Vec<(String, M)>,
+}
+
+/// How something is told of: by its name, else by its position.
+fn named(index: usize, name: &str) -> String {
+    match name {
         "" => format!("#{index}"),
         name => format!("{name:?}"),
     }
+}
+
+fn http_rules(service: &VirtualService) -> Vec<Rule<HttpMatch>> {
+    let rule = |(index, rule): (usize, &HttpRoute)| {
+        let matches = rule.matches.iter().enumerate();
+        Rule {
+            name: named(index, &rule.name),
+            matches: matches
+                .map(|(at, matching)| (named(at, &matching.name), key(matching)))
+                .collect(),
+        }
+    };
+    service.http.iter().enumerate().map(rule).collect()
+}
+
+/// Rules for connections, which have no names.
+fn stream_rules<'m, M: 'm>(rules: impl Iterator<Item = &'m Vec<M>>) -> Vec<Rule<&'m M>> {
+    let rule = |(index, matches): (usize, &'m Vec<M>)| {
+        let matches = matches.iter().enumerate();
+        Rule {
+            name: named(index, ""),
+            matches: matches
+                .map(|(at, matching)| (named(at, ""), matching))
+                .collect(),
+        }
+    };
+    rules.enumerate().map(rule).collect()
 }
 
 /// What makes two matches of a rule the same: not their names.
@@ -109,11 +149,15 @@ fn takes_all(matching: &HttpMatch) -> bool {
 }
 
 /// IST0130 and IST0131: rules and matches that an earlier one leaves nothing.
-fn unreachable_rules(analysis: &mut Analysis<'_>, object: &Object, service: &VirtualService) {
+fn unreachable_rules<M: PartialEq>(
+    analysis: &mut Analysis<'_>,
+    object: &Object,
+    rules: &[Rule<M>],
+    takes_all: fn(&M) -> bool,
+) {
     let mut catch_all = false;
-    let mut seen: Vec<(HttpMatch, usize)> = Vec::new();
-    for (index, rule) in service.http.iter().enumerate() {
-        let name = rule_name(index, rule);
+    let mut seen: Vec<(&M, &str)> = Vec::new();
+    for rule in rules {
         let why = if rule.matches.is_empty() && catch_all {
             Some("only the last rule can have no matches")
         } else if catch_all {
@@ -122,43 +166,88 @@ fn unreachable_rules(analysis: &mut Analysis<'_>, object: &Object, service: &Vir
             None
         };
         if let Some(why) = why {
-            let text = format!("VirtualService rule {name} not used ({why}).");
-            analysis.say("IST0130", object, text);
+            unreachable_rule(analysis, object, &rule.name, why);
             continue;
         }
         let mut duplicates = 0;
-        for (at, matching) in rule.matches.iter().enumerate() {
-            let matching_key = key(matching);
-            let earlier = seen.iter().find(|(other, _)| *other == matching_key);
-            if let Some((_, other)) = earlier {
-                duplicates += 1;
-                let match_name = match &*matching.name {
-                    "" => format!("#{at}"),
-                    name => format!("{name:?}"),
-                };
-                let other = rule_name(*other, &service.http[*other]);
-                let text = format!(
-                    "VirtualService rule {name} match {match_name} is not used \
-                     (duplicate/overlapping match in rule {other})."
-                );
-                if duplicates < rule.matches.len() || at + 1 < rule.matches.len() {
-                    analysis.say("IST0131", object, text);
-                    continue;
+        for (name, matching) in &rule.matches {
+            match seen.iter().find(|(other, _)| *other == matching) {
+                Some((_, other)) => {
+                    duplicates += 1;
+                    ineffective_match(analysis, object, &rule.name, name, other);
                 }
-                if rule.matches.len() > 1 {
-                    analysis.say("IST0131", object, text);
-                }
-            } else {
-                seen.push((matching_key, index));
+                None => seen.push((matching, &rule.name)),
             }
         }
         if duplicates > 0 && duplicates == rule.matches.len() {
             let why = "all matches used by prior rules";
-            let text = format!("VirtualService rule {name} not used ({why}).");
-            analysis.say("IST0130", object, text);
+            unreachable_rule(analysis, object, &rule.name, why);
         }
-        catch_all |= rule.matches.is_empty() || rule.matches.iter().any(takes_all);
+        let mut matches = rule.matches.iter();
+        catch_all |= rule.matches.is_empty() || matches.any(|(_, matching)| takes_all(matching));
     }
+}
+
+fn unreachable_rule(analysis: &mut Analysis<'_>, object: &Object, rule: &str, why: &str) {
+    let text = format!("VirtualService rule {rule} not used ({why}).");
+    analysis.say("IST0130", object, text);
+}
+
+fn ineffective_match(
+    analysis: &mut Analysis<'_>,
+    object: &Object,
+    rule: &str,
+    matching: &str,
+    other: &str,
+) {
+    let text = format!(
+        "VirtualService rule {rule} match {matching} is not used (duplicate/overlapping match in rule \
+         {other})."
+    );
+    analysis.say("IST0131", object, text);
+}
+
+/// IST0131 for prefixes that begin with an earlier one.
+fn covered_prefixes(analysis: &mut Analysis<'_>, object: &Object, rules: &[Rule<HttpMatch>]) {
+    let mut seen: Vec<(&Rule<HttpMatch>, &str, &HttpMatch, &str)> = Vec::new();
+    for rule in rules {
+        for (name, matching) in &rule.matches {
+            let Some(StringMatch::Prefix(prefix)) = &matching.uri else {
+                continue;
+            };
+            let covering = seen.iter().find(|(_, _, earlier, earlier_prefix)| {
+                **earlier_prefix != **prefix
+                    && prefix.starts_with(*earlier_prefix)
+                    && asks_no_more(earlier, matching)
+            });
+            if let Some((other, other_name, _, other_prefix)) = covering {
+                let matching = format!("{name} of prefix {prefix}");
+                let other = format!("{other_name} of prefix {other_prefix} on {}", other.name);
+                ineffective_match(analysis, object, &rule.name, &matching, &other);
+            }
+            seen.push((rule, name, matching, prefix));
+        }
+    }
+}
+
+/// Whether, apart from the path, whatever fits the second match fits the first.
+fn asks_no_more(first: &HttpMatch, second: &HttpMatch) -> bool {
+    let is_part = |a: &BTreeMap<Arc<str>, StringMatch>, b: &BTreeMap<Arc<str>, StringMatch>| {
+        a.iter().all(|(key, value)| b.get(key) == Some(value))
+    };
+    let is_wide = |a: &Option<StringMatch>, b: &Option<StringMatch>| a.is_none() || a == b;
+    let mut labels = first.source_labels.iter();
+    is_wide(&first.scheme, &second.scheme)
+        && is_wide(&first.method, &second.method)
+        && is_wide(&first.authority, &second.authority)
+        && is_part(&first.headers, &second.headers)
+        && is_part(&first.without_headers, &second.without_headers)
+        && is_part(&first.query_params, &second.query_params)
+        && (first.ignore_uri_case || !second.ignore_uri_case)
+        && (first.port == 0 || first.port == second.port)
+        && labels.all(|(key, value)| second.source_labels.value(key) == Some(value))
+        && (first.source_namespace.is_empty() || first.source_namespace == second.source_namespace)
+        && (first.gateways.is_empty() || first.gateways == second.gateways)
 }
 
 /// IST0132: hosts that none of the gateway's servers takes.
