@@ -1,4 +1,5 @@
-//! VirtualServices beside and against each other: IST0109, IST0130 to IST0132, IST0140.
+//! VirtualServices beside and against each other: IST0002, IST0109, IST0130 to IST0132,
+//! IST0140.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,6 +26,7 @@ pub(super) fn analyze(analysis: &mut Analysis<'_>) {
     });
     mesh_conflicts(analysis, &services);
     for (object, service) in &services {
+        superseded(analysis, object, service);
         let http = http_rules(service);
         unreachable_rules(analysis, object, &http, takes_all);
         covered_prefixes(analysis, object, &http);
@@ -34,6 +36,17 @@ pub(super) fn analyze(analysis: &mut Analysis<'_>) {
         unreachable_rules(analysis, object, &tcp, |_| false);
         gateway_hosts(analysis, object, service);
         subsets_without_effect(analysis, object, service, &services);
+    }
+}
+
+/// IST0002: what has a newer field.
+fn superseded(analysis: &mut Analysis<'_>, object: &Object, service: &VirtualService) {
+    let faults = service.http.iter().filter_map(|rule| rule.fault.as_ref());
+    let mut delays = faults.filter_map(|fault| fault.delay.as_ref());
+    if delays.any(|delay| delay.percent > 0) {
+        let text = "Deprecated: HTTPRoute.fault.delay.percent is deprecated; use \
+                    HTTPRoute.fault.delay.percentage";
+        analysis.say("IST0002", object, text.to_owned());
     }
 }
 
