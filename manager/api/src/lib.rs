@@ -27,7 +27,7 @@ mod store;
 mod syntax;
 mod yaml;
 
-pub use document::item_line;
+pub use document::{Items, item_line};
 pub use kinds::{
     Kind, Resource,
     authorization_policy::{

@@ -21,7 +21,7 @@ mod workloads;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use weft_api::{Kind, KnownPod, Labels, Object, Resource, Store};
+use weft_api::{Items, Kind, KnownPod, Labels, Object, Resource, Store};
 use weft_model::{
     Origin, Severity,
     route::{HostPattern, Visibility},
@@ -45,10 +45,22 @@ pub struct Message {
     pub code: &'static str,
     /// The object.
     pub origin: Origin,
-    /// Line of the field, from 1; 0 when only the object is meant.
+    /// Line of the field, from 1; 0 when only the object or an item of it is meant.
     pub line: u32,
+    /// The item that is meant, by its list in `spec` and its position there.
+    pub item: Option<(&'static str, usize)>,
     /// Istio's text.
     pub text: String,
+}
+
+impl Message {
+    /// The line that is meant, given the items of the file.
+    pub fn line_in(&self, items: &Items<'_>) -> u32 {
+        match self.item {
+            Some((list, index)) if self.line == 0 => items.line(self.origin.line, list, index),
+            _ => self.line.max(self.origin.line),
+        }
+    }
 }
 
 /// What analyzers look at.
@@ -61,6 +73,9 @@ struct Analysis<'s> {
     pods: Vec<KnownPod<'s>>,
     messages: Vec<Message>,
 }
+
+/// An item that a message is about: its list in `spec`, its position.
+type Item = Option<(&'static str, usize)>;
 
 /// A Service, or a ServiceEntry, under one of its hosts.
 struct Host {
@@ -132,11 +147,17 @@ impl<'s> Analysis<'s> {
     }
 
     fn say(&mut self, code: &'static str, object: &Object, text: String) {
+        self.say_of(code, object, None, text);
+    }
+
+    /// Says something of an item of an object.
+    fn say_of(&mut self, code: &'static str, object: &Object, item: Item, text: String) {
         self.messages.push(Message {
             severity: codes::severity(code),
             code,
             origin: problems::origin(object),
             line: 0,
+            item,
             text,
         });
     }

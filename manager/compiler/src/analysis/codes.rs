@@ -130,7 +130,7 @@ pub static CODES: &[Code] = &[
     code("IST0164", "ExternalControlPlaneAddressIsNotAHostname", Info, Absent(EXTERNAL)),
     code("IST0165", "ReferencedInternalGateway", Warning, Checked),
     code("IST0166", "IneffectiveSelector", Warning, Checked),
-    code("IST0167", "IneffectivePolicy", Warning, Absent("WEFT0002 says what is not in force")),
+    code("IST0167", "IneffectivePolicy", Warning, Absent("about Sidecars in ambient namespaces: WEFT0001 says of each that it has no effect")),
     code("IST0168", "UnknownUpgradeCompatibility", Warning, Absent(CLUSTER)),
     code("IST0169", "UpdateIncompatibility", Warning, Absent(CLUSTER)),
     code("IST0170", "MultiClusterInconsistentService", Warning, Absent("one cluster is looked at")),

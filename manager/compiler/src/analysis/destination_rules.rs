@@ -102,7 +102,7 @@ fn empty_subsets(analysis: &mut Analysis<'_>, object: &Object, rule: &Destinatio
     if written.selector.is_empty() {
         return;
     }
-    for subset in &rule.subsets {
+    for (index, subset) in rule.subsets.iter().enumerate() {
         let both = written.selector.iter().chain(subset.labels.iter());
         let both: Vec<_> = both.collect();
         let pods = analysis.pods.iter();
@@ -120,7 +120,7 @@ fn empty_subsets(analysis: &mut Analysis<'_>, object: &Object, rule: &Destinatio
                  to 503 UH (NoHealthyUpstream).",
                 subset.name
             );
-            analysis.say("IST0173", object, text);
+            analysis.say_of("IST0173", object, Some(("subsets", index)), text);
         }
     }
 }

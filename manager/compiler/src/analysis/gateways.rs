@@ -34,7 +34,7 @@ fn conflicts(
     gateway: &IstioGateway,
     all: &[Named<'_>],
 ) {
-    for server in &gateway.servers {
+    for (index, server) in gateway.servers.iter().enumerate() {
         let others = all.iter().filter(|(other, that)| {
             other.key != object.key
                 && share_pods(analysis, gateway, that)
@@ -52,7 +52,7 @@ fn conflicts(
             server.port.number,
             hosts.join(",")
         );
-        analysis.say("IST0145", object, text);
+        analysis.say_of("IST0145", object, Some(("servers", index)), text);
     }
 }
 

@@ -65,7 +65,7 @@ fn ports(
             TargetPort::Name(_) => u32::from(port.number),
         }));
     }
-    for server in &gateway.servers {
+    for (index, server) in gateway.servers.iter().enumerate() {
         let number = server.port.number;
         if !reached.contains(&number) {
             let text = format!(
@@ -74,7 +74,7 @@ fn ports(
                  access the gateway port through the gateway Service, it will not be available.",
                 selector_text(&gateway.selector)
             );
-            analysis.say("IST0162", object, text);
+            analysis.say_of("IST0162", object, Some(("servers", index)), text);
         }
     }
 }

@@ -42,6 +42,7 @@ pub(super) fn analyze(analysis: &mut Analysis<'_>) {
             code,
             origin: problem.origin,
             line: problem.line,
+            item: None,
             text,
         });
     }
@@ -85,6 +86,7 @@ fn not_accepted(analysis: &mut Analysis<'_>) {
             severity: problem.severity,
             code,
             line: problem.line,
+            item: None,
             origin: problem.origin,
             text,
         });

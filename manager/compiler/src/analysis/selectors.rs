@@ -51,22 +51,21 @@ pub(super) fn analyze(analysis: &mut Analysis<'_>) {
         no_selector: "IST0160",
     };
     rivals(analysis, &telemetries, &names);
+    choosing_nothing(analysis, &telemetries);
     empty_providers(analysis);
     ineffective(analysis);
 }
 
-/// IST0101: Sidecars whose selector fits no pod; only where pods are known at all.
+/// IST0101: selectors that fit no pod; only where workloads are known at all.
 fn choosing_nothing(analysis: &mut Analysis<'_>, selecting: &Selecting<'_>) {
-    let pods = analysis.pods.clone();
+    if !analysis.knows_workloads() {
+        return;
+    }
     for (object, selector) in selecting {
         let Some(selector) = selector.filter(|selector| !selector.is_empty()) else {
             continue;
         };
-        let mut pods = pods
-            .iter()
-            .filter(|pod| pod.object.key.namespace == object.key.namespace)
-            .peekable();
-        if pods.peek().is_some() && !pods.any(|pod| selector.select(pod.labels)) {
+        if !analysis.has_pods(Some(&object.key.namespace), selector) {
             let name = selector_text(selector);
             let text = format!("Referenced selector not found: {name:?}");
             analysis.say("IST0101", object, text);

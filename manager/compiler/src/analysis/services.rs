@@ -54,14 +54,15 @@ pub(super) fn analyze(analysis: &mut Analysis<'_>) {
         if SYSTEM.contains(&namespace) || is_istio {
             continue;
         }
-        for port in &service.ports {
+        for (index, port) in service.ports.iter().enumerate() {
+            let item = Some(("ports", index));
             let well = is_named_well(port);
             if service.service_type == ServiceType::ExternalName {
                 if !well || *port.name == *"tcp" {
                     let text = "Port name for ExternalName service is invalid. Proxy may prevent \
                                 tcp named ports and unmatched traffic for ports serving TCP \
                                 protocol from being forwarded correctly";
-                    analysis.say("IST0150", object, text.to_owned());
+                    analysis.say_of("IST0150", object, item, text.to_owned());
                 }
             } else if !well && port.app_protocol.is_empty() {
                 let target = match &port.target {
@@ -73,7 +74,7 @@ pub(super) fn analyze(analysis: &mut Analysis<'_>) {
                      convention of Istio port.",
                     port.name, port.number
                 );
-                analysis.say("IST0118", object, text);
+                analysis.say_of("IST0118", object, item, text);
             }
         }
     }
@@ -88,9 +89,11 @@ fn entries(analysis: &mut Analysis<'_>) {
     for (object, entry) in &entries {
         let is_blind = entry.addresses.is_empty() && entry.networks.is_empty();
         let is_tcp = |application: &str| matches!(application, "" | "TCP");
-        if is_blind && entry.ports.iter().any(|port| is_tcp(&port.application)) {
-            let text = "ServiceEntry addresses are required for this protocol.".to_owned();
-            analysis.say("IST0134", object, text);
+        for (index, port) in entry.ports.iter().enumerate() {
+            if is_blind && is_tcp(&port.application) {
+                let text = "ServiceEntry addresses are required for this protocol.".to_owned();
+                analysis.say_of("IST0134", object, Some(("ports", index)), text);
+            }
         }
     }
     conflicts(analysis, &entries);

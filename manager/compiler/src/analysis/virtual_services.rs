@@ -15,7 +15,7 @@ use weft_api::{
 };
 use weft_model::route::HostPattern;
 
-use super::{Analysis, full_text};
+use super::{Analysis, Item, full_text};
 
 type Named<'s> = (&'s Arc<Object>, &'s VirtualService);
 
@@ -30,9 +30,9 @@ pub(super) fn analyze(analysis: &mut Analysis<'_>) {
         let http = http_rules(service);
         unreachable_rules(analysis, object, &http, takes_all);
         covered_prefixes(analysis, object, &http);
-        let tls = stream_rules(service.tls.iter().map(|rule| &rule.matches));
+        let tls = stream_rules("tls", service.tls.iter().map(|rule| &rule.matches));
         unreachable_rules(analysis, object, &tls, |_| false);
-        let tcp = stream_rules(service.tcp.iter().map(|rule| &rule.matches));
+        let tcp = stream_rules("tcp", service.tcp.iter().map(|rule| &rule.matches));
         unreachable_rules(analysis, object, &tcp, |_| false);
         gateway_hosts(analysis, object, service);
         subsets_without_effect(analysis, object, service, &services);
@@ -100,6 +100,7 @@ fn mesh_conflicts(analysis: &mut Analysis<'_>, services: &[Named<'_>]) {
 
 /// A rule as it is told of, with its matches.
 struct Rule<M> {
+    item: Item,
     name: String,
     matches: Vec<(String, M)>,
 }
@@ -116,6 +117,7 @@ fn http_rules(service: &VirtualService) -> Vec<Rule<HttpMatch>> {
     let rule = |(index, rule): (usize, &HttpRoute)| {
         let matches = rule.matches.iter().enumerate();
         Rule {
+            item: Some(("http", index)),
             name: named(index, &rule.name),
             matches: matches
                 .map(|(at, matching)| (named(at, &matching.name), key(matching)))
@@ -126,10 +128,14 @@ fn http_rules(service: &VirtualService) -> Vec<Rule<HttpMatch>> {
 }
 
 /// Rules for connections, which have no names.
-fn stream_rules<'m, M: 'm>(rules: impl Iterator<Item = &'m Vec<M>>) -> Vec<Rule<&'m M>> {
+fn stream_rules<'m, M: 'm>(
+    list: &'static str,
+    rules: impl Iterator<Item = &'m Vec<M>>,
+) -> Vec<Rule<&'m M>> {
     let rule = |(index, matches): (usize, &'m Vec<M>)| {
         let matches = matches.iter().enumerate();
         Rule {
+            item: Some((list, index)),
             name: named(index, ""),
             matches: matches
                 .map(|(at, matching)| (named(at, ""), matching))
@@ -179,7 +185,7 @@ fn unreachable_rules<M: PartialEq>(
             None
         };
         if let Some(why) = why {
-            unreachable_rule(analysis, object, &rule.name, why);
+            unreachable_rule(analysis, object, rule, why);
             continue;
         }
         let mut duplicates = 0;
@@ -187,37 +193,38 @@ fn unreachable_rules<M: PartialEq>(
             match seen.iter().find(|(other, _)| *other == matching) {
                 Some((_, other)) => {
                     duplicates += 1;
-                    ineffective_match(analysis, object, &rule.name, name, other);
+                    ineffective_match(analysis, object, rule, name, other);
                 }
                 None => seen.push((matching, &rule.name)),
             }
         }
         if duplicates > 0 && duplicates == rule.matches.len() {
             let why = "all matches used by prior rules";
-            unreachable_rule(analysis, object, &rule.name, why);
+            unreachable_rule(analysis, object, rule, why);
         }
         let mut matches = rule.matches.iter();
         catch_all |= rule.matches.is_empty() || matches.any(|(_, matching)| takes_all(matching));
     }
 }
 
-fn unreachable_rule(analysis: &mut Analysis<'_>, object: &Object, rule: &str, why: &str) {
-    let text = format!("VirtualService rule {rule} not used ({why}).");
-    analysis.say("IST0130", object, text);
+fn unreachable_rule<M>(analysis: &mut Analysis<'_>, object: &Object, rule: &Rule<M>, why: &str) {
+    let text = format!("VirtualService rule {} not used ({why}).", rule.name);
+    analysis.say_of("IST0130", object, rule.item, text);
 }
 
-fn ineffective_match(
+fn ineffective_match<M>(
     analysis: &mut Analysis<'_>,
     object: &Object,
-    rule: &str,
+    rule: &Rule<M>,
     matching: &str,
     other: &str,
 ) {
     let text = format!(
-        "VirtualService rule {rule} match {matching} is not used (duplicate/overlapping match in rule \
-         {other})."
+        "VirtualService rule {} match {matching} is not used (duplicate/overlapping match in rule \
+         {other}).",
+        rule.name
     );
-    analysis.say("IST0131", object, text);
+    analysis.say_of("IST0131", object, rule.item, text);
 }
 
 /// IST0131 for prefixes that begin with an earlier one.
@@ -236,7 +243,7 @@ fn covered_prefixes(analysis: &mut Analysis<'_>, object: &Object, rules: &[Rule<
             if let Some((other, other_name, _, other_prefix)) = covering {
                 let matching = format!("{name} of prefix {prefix}");
                 let other = format!("{other_name} of prefix {other_prefix} on {}", other.name);
-                ineffective_match(analysis, object, &rule.name, &matching, &other);
+                ineffective_match(analysis, object, rule, &matching, &other);
             }
             seen.push((rule, name, matching, prefix));
         }

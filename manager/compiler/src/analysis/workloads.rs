@@ -20,7 +20,6 @@ pub(super) fn analyze(analysis: &mut Analysis<'_>) {
         Kind::AuthorizationPolicy,
         Kind::RequestAuthentication,
         Kind::PeerAuthentication,
-        Kind::Telemetry,
     ];
     if !analysis.knows_workloads() {
         return;
