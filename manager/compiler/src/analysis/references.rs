@@ -124,11 +124,9 @@ fn port(
     ports: &[u16],
 ) {
     match &destination.port {
-        Some(port) => {
-            if !ports.iter().any(|known| u32::from(*known) == port.number) {
-                let name = format!("{}:{}", destination.host, port.number);
-                analysis.missing(object, item, "host:port", &name);
-            }
+        Some(port) if !ports.iter().any(|known| u32::from(*known) == port.number) => {
+            let name = format!("{}:{}", destination.host, port.number);
+            analysis.missing(object, item, "host:port", &name);
         }
         None if ports.len() > 1 => {
             let text = format!(
@@ -139,7 +137,7 @@ fn port(
             );
             analysis.say_of("IST0112", object, item, text);
         }
-        None => {}
+        Some(_) | None => {}
     }
 }
 

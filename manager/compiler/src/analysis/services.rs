@@ -99,19 +99,19 @@ fn entries(analysis: &mut Analysis<'_>) {
     conflicts(analysis, &entries);
 }
 
+/// An entry that has a port, with the protocol that it says.
+type Claim<'e> = (&'e Arc<Object>, &'e ServiceEntry, &'e Arc<str>);
+
 /// IST0177: one host and port in several ServiceEntries that the same clients see, with protocols that
 /// differ.
 fn conflicts(analysis: &mut Analysis<'_>, entries: &[(&Arc<Object>, &ServiceEntry)]) {
-    let mut claims: BTreeMap<(&Arc<str>, u16), Vec<(&Arc<Object>, &ServiceEntry, &Arc<str>)>> =
-        BTreeMap::new();
+    let mut claims: BTreeMap<(&Arc<str>, u16), Vec<Claim<'_>>> = BTreeMap::new();
     for (object, entry) in entries {
-        for (name, port) in entry
-            .names
-            .iter()
-            .flat_map(|name| entry.ports.iter().map(move |port| (name, port)))
-        {
-            let of_port = claims.entry((name, port.number)).or_default();
-            of_port.push((object, entry, &port.application));
+        for name in &entry.names {
+            for port in &entry.ports {
+                let of_port = claims.entry((name, port.number)).or_default();
+                of_port.push((object, entry, &port.application));
+            }
         }
     }
     for ((host, port), claims) in claims {

@@ -477,8 +477,6 @@ impl<'w> Following<'w> {
     }
 }
 
-/// Where the workloads of a service listen, as far as endpoints tell.
-
 fn asked_hosts<'h>(hosts: &[&'h str]) -> Vec<&'h str> {
     let mut asked: Vec<&str> = Vec::new();
     for host in hosts.iter().filter(|host| !host.is_empty()) {
