@@ -76,7 +76,8 @@ fn not_accepted(analysis: &mut Analysis<'_>) {
             "BackendNotFound"
             | "RefNotPermitted"
             | "NoMatchingParent"
-            | "InvalidCertificateRef" => (
+            | "InvalidCertificateRef"
+            | "InvalidCACertificateRef" => (
                 "IST0101",
                 format!("Referenced resource not found: {}", problem.message),
             ),
