@@ -58,7 +58,8 @@ const SELECTOR: Line = (
 const TARGET_REFS: Line = (
     "spec.targetRefs",
     "",
-    "Gateways, GatewayClasses, Services or ServiceEntries it holds for, instead of workloads",
+    "Gateways, GatewayClasses, Services or ServiceEntries it holds for, instead of workloads: `weft run` \
+    does not act on that yet",
 );
 const EXPORT_TO: Line = (
     "spec.exportTo",
