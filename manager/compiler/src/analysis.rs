@@ -110,6 +110,13 @@ pub fn analyze(store: &Store, settings: &Settings) -> Vec<Message> {
     analysis.finish()
 }
 
+/// Gateways that Istio installs, in the root namespace: they are there, as istioctl has it, though they
+/// stand in no file.
+const OF_ISTIO: [&str; 2] = ["istio-ingressgateway", "istio-egressgateway"];
+
+/// Ports of [`OF_ISTIO`].
+const ISTIO_PORTS: [u16; 5] = [80, 443, 15021, 15443, 31400];
+
 /// Annotation of Services: the namespaces that see them.
 const EXPORT_TO: &str = "networking.istio.io/exportTo";
 
@@ -129,6 +136,17 @@ impl<'s> Analysis<'s> {
             self.hosts.entry(name.hostname).or_default().push(Host {
                 ports: service.ports.iter().map(|port| port.number).collect(),
                 visibility: visibility(&key.namespace, &exported),
+            });
+        }
+        for name in OF_ISTIO {
+            let name = self
+                .settings
+                .service_name(&self.settings.root_namespace, name);
+            self.hosts.entry(name.hostname).or_insert_with(|| {
+                vec![Host {
+                    ports: ISTIO_PORTS.into(),
+                    visibility: Visibility::All,
+                }]
             });
         }
         let entries = self.each(Kind::ServiceEntry, |resource| match resource {
