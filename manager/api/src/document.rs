@@ -289,39 +289,56 @@ fn settle(document: &Document<'_>, file: &Arc<str>, items: Vec<Item>, contents: 
 /// The line of `spec.LIST[INDEX]` of the object that begins at a line of a text, as in
 /// [`Object::line`]; that line itself when there is no such item.
 pub fn item_line(text: &str, object_line: u32, list: &str, index: usize) -> u32 {
-    let documents = yaml::documents(text);
-    let Some(document) = documents
-        .take_while(|document| document.first_line() <= object_line)
-        .last()
-    else {
-        return object_line;
-    };
-    let mut base = FieldPath::default();
-    if document.first_line() != object_line {
-        let items = document.parse().ok();
-        let items = items
-            .as_ref()
-            .and_then(|list| list.get("items")?.as_array());
-        let bases: Vec<FieldPath> = (0..items.map_or(0, Vec::len))
-            .map(|item| FieldPath(vec![Segment::Key("items".into()), Segment::Index(item)]))
-            .collect();
-        let found = lines(&document, &bases.iter().collect::<Vec<_>>());
-        let Some(at) = found.iter().position(|line| *line == object_line) else {
+    Items::new(text).line(object_line, list, index)
+}
+
+/// Items of lists in the objects of a text.
+#[derive(Debug)]
+pub struct Items<'t> {
+    documents: Vec<yaml::Document<'t>>,
+}
+
+impl<'t> Items<'t> {
+    /// Those of a text.
+    pub fn new(text: &'t str) -> Self {
+        let documents = yaml::documents(text).collect();
+        Self { documents }
+    }
+
+    /// As [`item_line`].
+    pub fn line(&self, object_line: u32, list: &str, index: usize) -> u32 {
+        let begun = |document: &yaml::Document<'_>| document.first_line() <= object_line;
+        let at = self.documents.partition_point(begun);
+        let Some(document) = at.checked_sub(1).and_then(|at| self.documents.get(at)) else {
             return object_line;
         };
-        base = bases[at].clone();
+        let mut base = FieldPath::default();
+        if document.first_line() != object_line {
+            let items = document.parse().ok();
+            let items = items
+                .as_ref()
+                .and_then(|list| list.get("items")?.as_array());
+            let bases: Vec<FieldPath> = (0..items.map_or(0, Vec::len))
+                .map(|item| FieldPath(vec![Segment::Key("items".into()), Segment::Index(item)]))
+                .collect();
+            let found = lines(document, &bases.iter().collect::<Vec<_>>());
+            let Some(at) = found.iter().position(|line| *line == object_line) else {
+                return object_line;
+            };
+            base = bases[at].clone();
+        }
+        base.0.extend([
+            Segment::Key("spec".into()),
+            Segment::Key(list.into()),
+            Segment::Index(index),
+        ]);
+        let found = lines(document, &[&base]);
+        found
+            .first()
+            .copied()
+            .unwrap_or(object_line)
+            .max(object_line)
     }
-    base.0.extend([
-        Segment::Key("spec".into()),
-        Segment::Key(list.into()),
-        Segment::Index(index),
-    ]);
-    let found = lines(&document, &[&base]);
-    found
-        .first()
-        .copied()
-        .unwrap_or(object_line)
-        .max(object_line)
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ pub(crate) mod namespace;
 pub(crate) mod node;
 pub(crate) mod peer_authentication;
 pub(crate) mod pod;
+pub(crate) mod pod_template;
 #[cfg(test)]
 mod published;
 pub(crate) mod rate_limit_policy;
@@ -43,6 +44,12 @@ pub enum Kind {
     Node,
     /// Kubernetes.
     Pod,
+    /// Kubernetes, `apps`.
+    Deployment,
+    /// Kubernetes, `apps`.
+    StatefulSet,
+    /// Kubernetes, `apps`.
+    DaemonSet,
     /// Kubernetes.
     Service,
     /// Kubernetes, `discovery.k8s.io`.
@@ -142,6 +149,7 @@ pub enum Resource {
     Namespace(Namespace),
     Node(Node),
     Pod(Box<Pod>),
+    PodTemplate(Box<pod_template::PodTemplate>),
     Service(Box<Service>),
     EndpointSlice(EndpointSlice),
     ServiceEntry(Box<ServiceEntry>),

@@ -27,7 +27,7 @@ mod store;
 mod syntax;
 mod yaml;
 
-pub use document::item_line;
+pub use document::{Items, item_line};
 pub use kinds::{
     Kind, Resource,
     authorization_policy::{
@@ -42,6 +42,7 @@ pub use kinds::{
     node::Node,
     peer_authentication::{MtlsMode, PeerAuthentication},
     pod::{ContainerPort, Owner, Phase, Pod},
+    pod_template::PodTemplate,
     rate_limit_policy::{ConnectionLimit, RateLimitPolicy},
     request_authentication::{JwtRule, RequestAuthentication},
     scope::{PolicyScope, TargetKind, TargetRef},
@@ -56,7 +57,7 @@ pub use kinds::{
 pub use labels::Labels;
 pub use object::{Object, ObjectKey};
 pub use problem::{Origin, Problem, Severity};
-pub use store::{FileOutcome, Store};
+pub use store::{FileOutcome, KnownPod, Store};
 pub use syntax::{Distribution, Protocol};
 
 /// Reads a text as a file of resources and forgets the result: the entry for fuzzing. It never

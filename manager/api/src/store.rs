@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    Kind, Object, ObjectKey, Problem, Severity,
+    Kind, Labels, Object, ObjectKey, Pod, Problem, Resource, Severity,
     document::{self, Contents},
     intern::Interner,
 };
@@ -40,6 +40,36 @@ pub struct FileOutcome {
     /// Objects whose version in force is new, different, gone, or stands elsewhere now, in
     /// ascending order. All others are as they were, their lines included.
     pub changed: Vec<ObjectKey>,
+}
+
+/// Kinds that make pods.
+const TEMPLATES: [Kind; 3] = [Kind::Deployment, Kind::StatefulSet, Kind::DaemonSet];
+
+/// A pod, or what the pods of a workload will be.
+#[derive(Clone, Copy, Debug)]
+pub struct KnownPod<'s> {
+    /// The pod, or its Deployment, StatefulSet or DaemonSet.
+    pub object: &'s Arc<Object>,
+    /// Labels of the pod.
+    pub labels: &'s Labels,
+    /// The pod; without addresses where it is not there yet.
+    pub pod: &'s Pod,
+}
+
+impl<'s> KnownPod<'s> {
+    /// What an object is, if it is a pod or makes some.
+    pub fn of(object: &'s Arc<Object>) -> Option<Self> {
+        let (labels, pod) = match &object.resource {
+            Resource::Pod(pod) => (&object.labels, &**pod),
+            Resource::PodTemplate(template) => (&template.labels, &template.pod),
+            _ => return None,
+        };
+        Some(Self {
+            object,
+            labels,
+            pod,
+        })
+    }
 }
 
 impl Store {
@@ -92,6 +122,30 @@ impl Store {
             .range(least..)
             .take_while(move |(key, _)| key.kind == kind && key.namespace == namespace)
             .filter_map(|(_, versions)| versions.first())
+    }
+
+    /// All pods, and of each Deployment, StatefulSet and DaemonSet that has none here, one as its
+    /// template has it.
+    pub fn pods(&self) -> impl Iterator<Item = KnownPod<'_>> {
+        self.pods_of(|kind| self.objects(kind))
+    }
+
+    /// [`Self::pods`] of a namespace.
+    pub fn pods_in(&self, namespace: &Arc<str>) -> impl Iterator<Item = KnownPod<'_>> {
+        self.pods_of(|kind| self.objects_in(kind, namespace))
+    }
+
+    fn pods_of<'s, I: Iterator<Item = &'s Arc<Object>>>(
+        &'s self,
+        of_kind: impl Fn(Kind) -> I,
+    ) -> impl Iterator<Item = KnownPod<'s>> {
+        let pods = of_kind(Kind::Pod).filter_map(KnownPod::of);
+        let templates = TEMPLATES.into_iter().flat_map(of_kind);
+        let missing = templates.filter_map(KnownPod::of).filter(|template| {
+            let mut pods = self.objects_in(Kind::Pod, &template.object.key.namespace);
+            !pods.any(|pod| template.labels.select(&pod.labels))
+        });
+        pods.chain(missing)
     }
 
     /// Identities of all objects, in ascending order.

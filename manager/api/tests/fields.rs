@@ -131,31 +131,142 @@ fn a_field_that_is_not_listed_is_never_taken_in_silence() {
     assert!(asked > 200, "only {asked} objects were asked");
 }
 
-#[test]
-fn kinds_that_are_partly_acted_on_say_so() {
-    let tables = fields();
-    let reported = |table: &&KindFields| table.fields.iter().any(|it| it.state != State::Used);
-    let kinds: Vec<&str> = tables
-        .iter()
-        .filter(reported)
-        .map(|it| it.kind.name())
-        .collect();
-    for kind in [
-        "DestinationRule",
-        "ServiceEntry",
-        "Gateway",
-        "VirtualService",
-        "Sidecar",
-    ] {
-        assert!(
-            kinds.contains(&kind),
-            "{kind} has nothing that is reported: {kinds:?}"
-        );
-    }
+/// What the table says of a field.
+fn state<'t>(tables: &'t [KindFields], kind: &str, path: &str) -> &'t State {
+    let mut of_kind = tables.iter().filter(|it| it.kind.name() == kind);
+    let found = of_kind.find_map(|it| it.fields.iter().find(|field| field.path == path));
+    let found = found.unwrap_or_else(|| panic!("{kind} has no {path}"));
+    &found.state
 }
 
 #[test]
-fn every_meaning_is_of_a_field_that_is_known() {
-    let lost = weft_api::fields::lost_meanings();
-    assert!(lost.is_empty(), "no such fields: {lost:?}");
+fn what_the_table_says_of_a_field_is_what_is_said_of_an_object_that_sets_it() {
+    const NETWORKING: &str = "networking.istio.io/v1";
+    let gateways = "gateway.networking.k8s.io/v1";
+    let security = "security.istio.io/v1";
+    let port = json!([{"number": 80, "name": "http", "protocol": "HTTP"}]);
+    let server =
+        json!({"hosts": ["a.example.com"], "port": port[0], "defaultEndpoint": "127.0.0.1:80"});
+    let route = json!([{"destination": {"host": "a"}}]);
+    // Kind, spec, path of the field, where it stands in the object.
+    let cases = [
+        (
+            NETWORKING,
+            "DestinationRule",
+            json!({"host": "a", "trafficPolicy": {"tls": {"mode": "SIMPLE"}}}),
+            "spec.trafficPolicy.tls",
+            "spec.trafficPolicy.tls",
+        ),
+        (
+            NETWORKING,
+            "DestinationRule",
+            json!({"host": "a", "trafficPolicy": {"loadBalancer": {"simple": "RANDOM"}}}),
+            "spec.trafficPolicy.loadBalancer.simple",
+            "spec.trafficPolicy.loadBalancer.simple",
+        ),
+        (
+            NETWORKING,
+            "ServiceEntry",
+            json!({"hosts": ["a.example.com"], "ports": port, "exportTo": ["."]}),
+            "spec.exportTo[]",
+            "spec.exportTo[0]",
+        ),
+        (
+            NETWORKING,
+            "ServiceEntry",
+            json!({"hosts": ["a.example.com"], "ports": port}),
+            "spec.hosts[]",
+            "spec.hosts[0]",
+        ),
+        (
+            NETWORKING,
+            "Gateway",
+            json!({"servers": [server]}),
+            "spec.servers[].defaultEndpoint",
+            "spec.servers[0].defaultEndpoint",
+        ),
+        (
+            NETWORKING,
+            "VirtualService",
+            json!({"hosts": ["a"], "http": [{"match": [{"statPrefix": "x", "uri": {"exact": "/"}}], "route": route}]}),
+            "spec.http[].match[].statPrefix",
+            "spec.http[0].match[0].statPrefix",
+        ),
+        (
+            NETWORKING,
+            "VirtualService",
+            json!({"hosts": ["a"], "http": [{"fault": {"abort": {"http2Error": "X"}}, "route": route}]}),
+            "spec.http[].fault.abort.http2Error",
+            "spec.http[0].fault.abort.http2Error",
+        ),
+        (
+            NETWORKING,
+            "VirtualService",
+            json!({"hosts": ["a"], "http": [{"timeout": "1s", "route": route}]}),
+            "spec.http[].timeout",
+            "spec.http[0].timeout",
+        ),
+        (
+            NETWORKING,
+            "Sidecar",
+            json!({"egress": [{"hosts": ["*/*"]}]}),
+            "spec",
+            "kind",
+        ),
+        (
+            gateways,
+            "HTTPRoute",
+            json!({"useDefaultGateways": "All"}),
+            "spec.useDefaultGateways",
+            "spec.useDefaultGateways",
+        ),
+        (
+            security,
+            "AuthorizationPolicy",
+            json!({"targetRefs": [{"kind": "Service", "group": "", "name": "a", "namespace": "b"}]}),
+            "spec.targetRefs[].namespace",
+            "spec.targetRefs[0].namespace",
+        ),
+        (
+            security,
+            "PeerAuthentication",
+            json!({"mtls": {"mode": "STRICT"}}),
+            "spec.mtls.mode",
+            "spec.mtls.mode",
+        ),
+    ];
+    let tables = fields();
+    let mut states = [0; 3];
+    for (api_version, kind, spec, path, place) in cases {
+        let object = json!({
+            "apiVersion": api_version, "kind": kind,
+            "metadata": {"name": "a", "namespace": "a"}, "spec": spec,
+        });
+        let mut store = Store::default();
+        store.put_file("a.json", &object.to_string());
+        let said: Vec<_> = store.problems().filter(|it| it.path == place).collect();
+        let all: Vec<String> = store.problems().map(ToString::to_string).collect();
+        match state(&tables, kind, path) {
+            State::Used => {
+                states[0] += 1;
+                assert!(said.is_empty(), "{kind} {path} is used: {all:?}");
+            }
+            State::Reported(why) => {
+                states[1] += 1;
+                let is_said =
+                    |it: &&weft_api::Problem| it.code == "not-supported" && it.message == *why;
+                assert!(said.iter().any(is_said), "{kind} {path}: {why}: {all:?}");
+                assert_eq!(store.keys().count(), 1, "{kind} {path} is taken");
+            }
+            State::Refused(why) => {
+                states[2] += 1;
+                assert!(
+                    said.iter().any(|it| it.message == *why),
+                    "{kind} {path}: {why}: {all:?}"
+                );
+                assert_eq!(store.keys().count(), 0, "{kind} {path} is not taken");
+            }
+        }
+    }
+    assert_eq!(states, [4, 6, 2], "used, reported, refused");
 }

@@ -196,13 +196,13 @@ fn deep_nesting_is_refused() {
 #[test]
 fn unknown_kinds_and_fields_warn_and_block_nothing() {
     let text = format!(
-        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: a}}\nspec: {{}}\n---\n{}  typo: 1\n",
+        "apiVersion: batch/v1\nkind: Job\nmetadata: {{name: a}}\nspec: {{}}\n---\n{}  typo: 1\n",
         service("web", "80")
     );
     assert_eq!(
         problems(&text),
         [
-            "warning: a.yaml:2: Deployment default/a: kind: kind Deployment (apps/v1) is not supported yet",
+            "warning: a.yaml:2: Job default/a: kind: kind Job (batch/v1) is not supported yet",
             "warning: a.yaml:13: Service default/web: spec.typo: no such field",
         ]
     );

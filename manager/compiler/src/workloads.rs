@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use weft_api::{Kind, Labels, Object, ObjectKey, Pod, Resource};
+use weft_api::{Kind, KnownPod, Labels, Object, ObjectKey, Pod, Resource};
 use weft_model::{Problem, Severity, Workload};
 
 use crate::problems;
@@ -86,7 +86,7 @@ impl Workloads {
             .extend(addresses.iter().map(|address| (*address, key.clone())));
         touched.addresses.extend(&addresses);
         touched.labels.push(object.labels.clone());
-        let workload = self.share(workload(object, pod));
+        let workload = self.share(workload(object, &object.labels, pod));
         let known = Known {
             workload,
             addresses,
@@ -192,22 +192,13 @@ impl Workloads {
     }
 }
 
-/// The workload that an object is, if it is a pod.
-pub fn pod_workload(object: &Object) -> Option<Workload> {
-    match &object.resource {
-        Resource::Pod(pod) => Some(workload(object, pod)),
-        _ => None,
-    }
+/// The workload that a pod is of.
+pub fn pod_workload(known: KnownPod<'_>) -> Workload {
+    workload(known.object, known.labels, known.pod)
 }
 
-fn workload(object: &Object, pod: &Pod) -> Workload {
-    let label = |key: &str| {
-        object
-            .labels
-            .value(key)
-            .filter(|value| !value.is_empty())
-            .cloned()
-    };
+fn workload(object: &Object, labels: &Labels, pod: &Pod) -> Workload {
+    let label = |key: &str| labels.value(key).filter(|value| !value.is_empty()).cloned();
     let name = label("service.istio.io/workload-name").unwrap_or_else(|| owner_name(object, pod));
     let canonical_service = label("service.istio.io/canonical-name")
         .or_else(|| label("app.kubernetes.io/name"))

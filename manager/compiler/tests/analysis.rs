@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, path::PathBuf};
 
-use weft_api::Store;
+use weft_api::{Items, Store};
 use weft_compiler::{
     Settings,
     analysis::{CODES, Coverage, analyze},
@@ -26,8 +26,9 @@ fn found(text: &str) -> String {
     let mut store = Store::default();
     store.put_file("in.yaml", text);
     let messages = analyze(&store, &Settings::default());
+    let items = Items::new(text);
     let lines = messages.iter().map(|message| {
-        let (severity, line) = (message.severity, message.line.max(message.origin.line));
+        let (severity, line) = (message.severity, message.line_in(&items));
         format!(
             "{severity:?} [{}] {} :{line} {}\n",
             message.code, message.origin, message.text

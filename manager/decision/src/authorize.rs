@@ -6,7 +6,9 @@ mod matching;
 use std::net::IpAddr;
 
 use serde_json::Value;
-use weft_model::policy::{Action, AuthorizationPolicy, Condition, Normalization, Policies};
+use weft_model::policy::{
+    Action, AuthorizationPolicy, Condition, Normalization, Policies, Scope, Target,
+};
 
 pub use matching::Miss;
 
@@ -79,9 +81,9 @@ pub enum Reason {
     NoPolicy,
     /// A DENY rule fits.
     Denied,
-    /// An ALLOW rule fits.
+    /// An ALLOW rule fits: of those for the service, and of those for the workload.
     Allowed,
-    /// ALLOW policies hold here, and no rule fits.
+    /// ALLOW policies hold for the service or for the workload, and no rule of theirs fits.
     NotAllowed,
     /// CUSTOM policies of several providers hold here: only one can be asked.
     SeveralProviders,
@@ -175,8 +177,18 @@ pub fn holding<'p>(policies: &'p Policies, subject: &Subject<'_>) -> Vec<&'p Aut
         .filter(|policy| subject.is_in(&policy.scope))
         .collect();
     // The sort keeps the order of names within an action.
-    held.sort_by_key(|policy| order(&policy.action));
+    held.sort_by_key(|policy| (order(&policy.action), !is_for_service(policy)));
     held
+}
+
+/// Whether a policy guards a service, by `targetRefs`, and not the workloads behind it. Those are
+/// places of their own: what one of them allows the other may still refuse.
+pub fn is_for_service(policy: &AuthorizationPolicy) -> bool {
+    let Scope::Targets(targets) = &policy.scope else {
+        return false;
+    };
+    let mut targets = targets.iter();
+    targets.any(|target| matches!(target, Target::Service(_)))
 }
 
 fn order(action: &Action) -> u8 {
@@ -297,16 +309,26 @@ fn decide(verdict: &mut Verdict<'_>) {
     });
     let of = |action: Action| in_force().filter(move |c| c.policy.action == action);
     let denied = of(Action::Deny).find(|c| c.rule.is_some());
-    let first_allow = of(Action::Allow).next();
-    let allowed = of(Action::Allow).find(|c| c.rule.is_some());
+    let mut allowed = None;
+    let mut missing = None;
+    for at_service in [true, false] {
+        let mut allows = of(Action::Allow)
+            .filter(|c| is_for_service(c.policy) == at_service)
+            .peekable();
+        let first = allows.peek().map(|c| c.policy);
+        match allows.find(|c| c.rule.is_some()) {
+            Some(fitting) => allowed = Some(fitting),
+            None => missing = missing.or(first),
+        }
+    }
     let (is_allowed, reason, decided_by) = if let Some(policy) = several {
         (false, Reason::SeveralProviders, Some((policy, None)))
     } else if let Some(denied) = denied {
         (false, Reason::Denied, Some((denied.policy, denied.rule)))
+    } else if let Some(missing) = missing {
+        (false, Reason::NotAllowed, Some((missing, None)))
     } else if let Some(allowed) = allowed {
         (true, Reason::Allowed, Some((allowed.policy, allowed.rule)))
-    } else if let Some(allow) = first_allow {
-        (false, Reason::NotAllowed, Some((allow.policy, None)))
     } else {
         (true, Reason::NoPolicy, None)
     };

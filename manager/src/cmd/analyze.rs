@@ -1,9 +1,10 @@
 //! `weft analyze`: what is probably not meant, as `istioctl analyze` says it.
 
-use std::process::ExitCode;
+use std::{collections::BTreeMap, process::ExitCode};
 
 use anyhow::Result;
 use serde::Serialize;
+use weft_api::Items;
 use weft_compiler::{
     Settings,
     analysis::{self, CODES, Code, Coverage, Message},
@@ -47,7 +48,7 @@ pub(crate) fn run(args: &AnalyzeArgs) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     warn_of_unknown_codes(args);
-    let store = documents::read(&args.files)?;
+    let (store, texts) = documents::read_with_texts(&args.files)?;
     let unreadable = analysis::unreadable(&store);
     for problem in &unreadable {
         say(&problem.to_string());
@@ -57,6 +58,13 @@ pub(crate) fn run(args: &AnalyzeArgs) -> Result<ExitCode> {
     let threshold = severity(args.failure_threshold);
     let is_found = messages.iter().any(|message| message.severity >= threshold);
     messages.retain(|message| message.severity >= severity(args.output_threshold));
+    let mut files: BTreeMap<&str, Items<'_>> = BTreeMap::new();
+    for message in &mut messages {
+        if let Some((file, text)) = texts.get_key_value(&*message.origin.file) {
+            let items = files.entry(file).or_insert_with(|| Items::new(text));
+            message.line = message.line_in(items);
+        }
+    }
     let is_text = args.output.output == OutputFormat::Table;
     output::write(&if is_text {
         messages.iter().map(line).collect()
@@ -257,6 +265,7 @@ mod tests {
                 line: 3,
             },
             line: 0,
+            item: None,
             text: "Referenced host not found: \"gone\"".to_owned(),
         };
         let expected = serde_json::json!({

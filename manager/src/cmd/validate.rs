@@ -95,8 +95,16 @@ fn summary(store: &Store, problems: &[&Problem]) -> String {
     let errors = problems.iter().filter(|p| p.severity == Severity::Error);
     let errors = errors.count();
     let objects = store.keys().count();
+    let count = |number: usize, what: &str| match number {
+        1 => format!("1 {what}"),
+        _ => format!("{number} {what}s"),
+    };
     match errors {
-        0 => format!("valid: {objects} objects\n"),
-        _ => format!("not valid: {errors} errors; {objects} objects are valid\n"),
+        0 => format!("valid: {}\n", count(objects, "object")),
+        _ => format!(
+            "not valid: {}; {} valid\n",
+            count(errors, "error"),
+            count(objects, "object")
+        ),
     }
 }

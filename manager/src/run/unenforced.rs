@@ -1,7 +1,7 @@
 //! What is understood, but what this version's data plane does not act on yet: said of each object,
 //! so that nobody takes a policy that is read for one that protects, or a route for one that leads.
 
-use weft_api::{Kind, Store};
+use weft_api::{Kind, Object, PolicyScope, Resource, Store};
 use weft_model::{Mesh, Origin, Problem, Severity};
 
 /// Policies that hold for enrolled workloads.
@@ -28,6 +28,9 @@ const ROUTES: [Kind; 9] = [
 const NOBODY_ENROLLED: &str =
     "is not enforced here, where no workload is enrolled (weft enrol): traffic passes";
 
+/// What is said of policies that are for waypoints and gateways.
+const ATTACHED: &str = "with targetRefs is not enforced yet: traffic passes";
+
 /// A problem for each policy of a local file, where no workload of this node is enrolled.
 pub(crate) fn local_problems(local: &Mesh) -> Vec<Problem> {
     let policies = local.policies.authorization.values();
@@ -48,6 +51,16 @@ fn problem(origin: Origin, what: &str) -> Problem {
     }
 }
 
+fn origin(object: &Object) -> Origin {
+    Origin {
+        kind: object.key.kind.name().into(),
+        namespace: object.key.namespace.clone(),
+        name: object.key.name.clone(),
+        file: object.file.clone(),
+        line: object.line,
+    }
+}
+
 /// A problem for each such object; `enrolled` is whether any workload of this node is.
 pub(crate) fn problems(store: &Store, enrolled: bool) -> Vec<Problem> {
     let policies = OF_ENROLLED.map(|kind| (kind, NOBODY_ENROLLED));
@@ -56,18 +69,19 @@ pub(crate) fn problems(store: &Store, enrolled: bool) -> Vec<Problem> {
         Kind::RequestAuthentication,
         "is not enforced yet: traffic passes",
     )];
+    let is_attached = |object: &Object| match &object.resource {
+        Resource::AuthorizationPolicy(policy) => matches!(policy.scope, PolicyScope::Targets(_)),
+        _ => false,
+    };
+    let attached = store.objects(Kind::AuthorizationPolicy);
+    let attached = attached.filter(|object| enrolled && is_attached(object));
+    let mut problems: Vec<Problem> = attached
+        .map(|object| problem(origin(object), ATTACHED))
+        .collect();
     let routes = ROUTES.map(|kind| (kind, "is not acted on yet: traffic goes"));
-    let mut problems = Vec::new();
     for (kind, what) in policies.chain(requests).chain(routes) {
         for object in store.objects(kind) {
-            let origin = Origin {
-                kind: kind.name().into(),
-                namespace: object.key.namespace.clone(),
-                name: object.key.name.clone(),
-                file: object.file.clone(),
-                line: object.line,
-            };
-            problems.push(problem(origin, what));
+            problems.push(problem(origin(object), what));
         }
     }
     problems
@@ -103,5 +117,22 @@ mod tests {
             1,
             "of enrolled workloads it holds"
         );
+    }
+
+    #[test]
+    fn a_policy_for_a_waypoint_does_nothing_for_enrolled_workloads_either() {
+        let mut store = Store::default();
+        let text = "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\n\
+            metadata: {name: get, namespace: shop}\n\
+            spec: {targetRefs: [{kind: Service, group: \"\", name: web}], rules: [{}]}\n";
+        store.put_file("a.yaml", text);
+        let found: Vec<String> = problems(&store, true)
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        let expected = "warning: a.yaml:1: AuthorizationPolicy shop/get: AuthorizationPolicy with \
+            targetRefs is not enforced yet: traffic passes as if it were not there";
+        assert_eq!(found, [expected]);
+        assert_eq!(problems(&store, false).len(), 1, "once is enough");
     }
 }

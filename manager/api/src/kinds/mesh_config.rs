@@ -228,13 +228,43 @@ pub struct CertificateData {
     pub trust_domains: Vec<Arc<str>>,
 }
 
+/// Fields of Istio's that are about its own proxies and control plane.
+const OF_ISTIO: [&str; 26] = [
+    "ca",
+    "certificates",
+    "configSources",
+    "defaultConfig",
+    "disableEnvoyListenerLog",
+    "dnsRefreshRate",
+    "enableEnvoyAccessLogService",
+    "enablePrometheusMerge",
+    "enableTracing",
+    "h2UpgradePolicy",
+    "inboundClusterStatName",
+    "inboundTrafficPolicy",
+    "ingressClass",
+    "ingressControllerMode",
+    "ingressSelector",
+    "ingressService",
+    "outboundClusterStatName",
+    "proxyHttpPort",
+    "proxyInboundListenPort",
+    "proxyListenPort",
+    "serviceScopeConfigs",
+    "serviceSettings",
+    "tcpKeepalive",
+    "thriftConfig",
+    "tlsDefaults",
+    "verifyCertificateAtClient",
+];
+
 /// Reads the YAML of a mesh configuration. Fields of Istio that are not read are warnings.
 pub(crate) fn read(text: &str, at: At<'_>, cx: &mut Reading<'_>) -> Option<MeshConfig> {
     let mut documents = yaml::documents(text).filter_map(|document| match document.parse() {
         Ok(Value::Null) => None,
         other => Some(other),
     });
-    let value = match documents.next() {
+    let mut value = match documents.next() {
         None => Value::Object(serde_json::Map::new()),
         Some(Ok(value)) => value,
         Some(Err(fault)) => {
@@ -242,9 +272,15 @@ pub(crate) fn read(text: &str, at: At<'_>, cx: &mut Reading<'_>) -> Option<MeshC
             return None;
         }
     };
-    if !value.is_object() {
+    let Some(fields) = value.as_object_mut() else {
         cx.reject(at, "the mesh configuration must be an object");
         return None;
+    };
+    for name in OF_ISTIO {
+        if fields.remove(name).is_some() {
+            let message = "is about Istio's own proxies or control plane and has no effect";
+            cx.not_supported(at.key(name), message);
+        }
     }
     let config: MeshConfig = cx.embedded(&value, at)?;
     check::mesh_config(&config, at, cx);

@@ -87,12 +87,7 @@ pub(crate) fn read(object: &Value, metadata: &Metadata, cx: &mut Reading<'_>) ->
             .as_deref()
             .filter(|name| !name.is_empty())
             .map(|n| cx.interner.name(n)),
-        service_account: cx
-            .interner
-            .name(match spec.service_account_name.as_deref() {
-                None | Some("") => "default",
-                Some(name) => name,
-            }),
+        service_account: account(&spec, cx),
         is_host_network: spec.host_network.unwrap_or(false),
         capture: capture::read(object, cx),
         addresses: addresses(&status, cx),
@@ -103,8 +98,30 @@ pub(crate) fn read(object: &Value, metadata: &Metadata, cx: &mut Reading<'_>) ->
             kind: Arc::clone(kind),
             name: Arc::clone(name),
         }),
-        ports: ports(&spec, cx),
+        ports: ports(&spec, At::top("spec"), cx),
     })))
+}
+
+/// A pod that is not there yet.
+pub(super) fn template(spec: &PodSpec, at: At<'_>, cx: &mut Reading<'_>) -> Pod {
+    Pod {
+        node: None,
+        service_account: account(spec, cx),
+        is_host_network: spec.host_network.unwrap_or(false),
+        capture: Capture::default(),
+        addresses: Vec::new(),
+        phase: Phase::Unknown,
+        is_ready: false,
+        is_terminating: false,
+        owner: None,
+        ports: ports(spec, at, cx),
+    }
+}
+
+fn account(spec: &PodSpec, cx: &mut Reading<'_>) -> Arc<str> {
+    let name = spec.service_account_name.as_deref();
+    let name = name.filter(|name| !name.is_empty());
+    cx.interner.name(name.unwrap_or("default"))
 }
 
 fn addresses(status: &PodStatus, cx: &mut Reading<'_>) -> Vec<IpAddr> {
@@ -142,8 +159,7 @@ fn phase(status: &PodStatus, cx: &mut Reading<'_>) -> Phase {
     }
 }
 
-fn ports(spec: &PodSpec, cx: &mut Reading<'_>) -> Box<[ContainerPort]> {
-    let spec_at = At::top("spec");
+fn ports(spec: &PodSpec, spec_at: At<'_>, cx: &mut Reading<'_>) -> Box<[ContainerPort]> {
     let mut ports = Vec::new();
     // Restartable init containers (native sidecars) may serve too.
     let init = spec.init_containers.iter().flatten();

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     Kind, Resource, authorization_policy, destination_rule, endpoint_slice, extension, gateway_api,
-    istio_gateway, namespace, node, peer_authentication, pod, rate_limit_policy,
+    istio_gateway, namespace, node, peer_authentication, pod, pod_template, rate_limit_policy,
     request_authentication, service, service_account, service_entry, telemetry, unsupported,
     virtual_service, workload_entry, workload_group,
 };
@@ -67,6 +67,11 @@ const fn namespaced(
     }
 }
 
+/// A kind of Kubernetes that makes pods.
+const fn workload(kind: Kind, name: &'static str) -> Registration {
+    namespaced(kind, name, "apps", &["v1"], pod_template::read)
+}
+
 /// A kind of Istio's networking group.
 const fn networking(kind: Kind, name: &'static str, read: Read) -> Registration {
     namespaced(kind, name, "networking.istio.io", ISTIO_NETWORKING, read)
@@ -118,6 +123,9 @@ pub(crate) static KINDS: &[Registration] = &[
         name_syntax: NameSyntax::Subdomain,
         read: pod::read,
     },
+    workload(Kind::Deployment, "Deployment"),
+    workload(Kind::StatefulSet, "StatefulSet"),
+    workload(Kind::DaemonSet, "DaemonSet"),
     Registration {
         kind: Kind::Service,
         name: "Service",
@@ -294,6 +302,9 @@ mod tests {
             Namespace,
             Node,
             Pod,
+            Deployment,
+            StatefulSet,
+            DaemonSet,
             Service,
             EndpointSlice,
             ServiceEntry,

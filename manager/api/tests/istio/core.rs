@@ -135,6 +135,10 @@ fn a_bad_mesh_configuration_is_refused_where_it_is_wrong() {
         ),
         ("outboundTrafficPolicy: {mode: X}", "unknown variant `X`"),
         ("noSuchField: 1", "data.mesh.noSuchField: no such field"),
+        (
+            "defaultConfig: {discoveryAddress: a.b:15012}",
+            "data.mesh.defaultConfig: is about Istio's own proxies or control plane and has no effect",
+        ),
         ("[", "data.mesh"),
         ("just a text", "the mesh configuration must be an object"),
     ] {

@@ -99,7 +99,8 @@ fn annotation(analysis: &mut Analysis<'_>, object: &Object, key: &str) {
         return;
     }
     // Istio looks at the kinds of Kubernetes only. Annotations of pods are not kept.
-    if !matches!(object.key.kind, Kind::Namespace | Kind::Service) {
+    let kind = object.key.kind;
+    if !matches!(kind, Kind::Namespace | Kind::Service | Kind::Deployment) {
         return;
     }
     if key == INJECT && object.labels.value(INJECT).is_none() {

@@ -48,7 +48,7 @@ const fn code(
     }
 }
 
-/// Weft's own codes and Istio's up to IST0174, in ascending order within each.
+/// Weft's own codes and Istio's up to IST0177, in ascending order within each.
 #[rustfmt::skip]
 pub static CODES: &[Code] = &[
     code("WEFT0001", "NotSupported", Warning, Checked),
@@ -102,7 +102,7 @@ pub static CODES: &[Code] = &[
     code("IST0138", "GatewayDuplicateCertificate", Warning, Checked),
     code("IST0139", "InvalidWebhook", Error,
         Absent("there are no webhooks of the mesh in the files")),
-    code("IST0140", "IngressRouteRulesNotAffected", Warning, Absent(UNUSED)),
+    code("IST0140", "IngressRouteRulesNotAffected", Warning, Checked),
     code("IST0141", "InsufficientPermissions", Error, Absent(CLUSTER)),
     code("IST0142", "UnsupportedKubernetesVersion", Error, Absent(CLUSTER)),
     code("IST0143", "LocalhostListener", Error, Absent("needs the sockets of running pods")),
@@ -130,7 +130,7 @@ pub static CODES: &[Code] = &[
     code("IST0164", "ExternalControlPlaneAddressIsNotAHostname", Info, Absent(EXTERNAL)),
     code("IST0165", "ReferencedInternalGateway", Warning, Checked),
     code("IST0166", "IneffectiveSelector", Warning, Checked),
-    code("IST0167", "IneffectivePolicy", Warning, Absent("WEFT0002 says what is not in force")),
+    code("IST0167", "IneffectivePolicy", Warning, Absent("about Sidecars in ambient namespaces: WEFT0001 says of each that it has no effect")),
     code("IST0168", "UnknownUpgradeCompatibility", Warning, Absent(CLUSTER)),
     code("IST0169", "UpdateIncompatibility", Warning, Absent(CLUSTER)),
     code("IST0170", "MultiClusterInconsistentService", Warning, Absent("one cluster is looked at")),
@@ -138,6 +138,10 @@ pub static CODES: &[Code] = &[
         Absent("the status of these kinds is not read; weft convert --to status says what it would be")),
     code("IST0173", "DestinationRuleSubsetNotSelectPods", Error, Checked),
     code("IST0174", "UnknownDestinationRuleHost", Warning, Checked),
+    code("IST0175", "JwksUriFetchUnrestricted", Warning,
+        Absent("keys of a jwksUri are not fetched; about how istiod is installed")),
+    code("IST0176", "GatewayAPICRDVersionBelowMinimum", Warning, Absent(CLUSTER)),
+    code("IST0177", "ConflictingServiceEntryProtocol", Warning, Checked),
 ];
 
 /// The level of a code's messages.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use weft_api::{
-    DestinationRule, Kind, Labels, Object, ObjectKey, Resource,
+    DestinationRule, Kind, KnownPod, Labels, Object, ObjectKey, Resource,
     traffic::{ClientTls, ClientTlsMode},
 };
 use weft_model::route::HostPattern;
@@ -15,7 +15,7 @@ pub(super) fn analyze(analysis: &mut Analysis<'_>) {
         Resource::DestinationRule(rule) => Some(&**rule),
         _ => None,
     });
-    let knows_pods = analysis.store.objects(Kind::Pod).next().is_some();
+    let knows_pods = !analysis.pods.is_empty();
     for (object, rule) in rules {
         unverified(analysis, object, rule);
         unknown_host(analysis, object, rule);
@@ -25,9 +25,11 @@ pub(super) fn analyze(analysis: &mut Analysis<'_>) {
     }
 }
 
-fn mode(tls: &ClientTls) -> Option<&'static str> {
+/// The mode of settings by which nobody verifies the server. Secrets are for clients that a
+/// workloadSelector names.
+fn mode(rule: &DestinationRule, tls: &ClientTls) -> Option<&'static str> {
     let is_unverified = tls.ca_certificates.is_empty()
-        && tls.credential_name.is_empty()
+        && (tls.credential_name.is_empty() || rule.applies_to_all_clients)
         && tls.insecure_skip_verify != Some(true);
     match tls.mode {
         ClientTlsMode::Simple if is_unverified => Some("SIMPLE"),
@@ -51,13 +53,13 @@ fn unverified(analysis: &mut Analysis<'_>, object: &Object, rule: &DestinationRu
             .iter()
             .filter_map(|subset| subset.policy.as_ref()),
     );
-    for mode in top.filter_map(|policy| mode(policy.tls.as_ref()?)) {
+    for mode in top.filter_map(|policy| mode(rule, policy.tls.as_ref()?)) {
         analysis.say("IST0128", object, text(mode, ""));
     }
     let ports = rule.ports.iter();
     let ports = ports.chain(rule.subsets.iter().flat_map(|subset| &subset.ports));
     for (number, policy) in ports {
-        if let Some(mode) = policy.tls.as_ref().and_then(mode) {
+        if let Some(mode) = policy.tls.as_ref().and_then(|tls| mode(rule, tls)) {
             let at = format!(" at port {number}");
             analysis.say("IST0129", object, text(mode, &at));
         }
@@ -67,10 +69,8 @@ fn unverified(analysis: &mut Analysis<'_>, object: &Object, rule: &DestinationRu
 /// IST0174: a host that nobody is.
 fn unknown_host(analysis: &mut Analysis<'_>, object: &Object, rule: &DestinationRule) {
     let pattern = analysis.pattern(&object.key.namespace, &rule.host);
-    let is_known = analysis
-        .hosts
-        .iter()
-        .any(|known| HostPattern::new(known).meet(&pattern).is_some());
+    let mut hosts = analysis.hosts.keys();
+    let is_known = hosts.any(|known| HostPattern::new(known).meet(&pattern).is_some());
     if !is_known {
         let text = format!(
             "The host {} defined in the DestinationRule does not match any services in the mesh.",
@@ -102,18 +102,16 @@ fn empty_subsets(analysis: &mut Analysis<'_>, object: &Object, rule: &Destinatio
     if written.selector.is_empty() {
         return;
     }
-    for subset in &rule.subsets {
+    for (index, subset) in rule.subsets.iter().enumerate() {
         let both = written.selector.iter().chain(subset.labels.iter());
         let both: Vec<_> = both.collect();
-        let pods = analysis.pods();
-        let mut here = pods
-            .iter()
-            .filter(|(pod, _)| pod.key.namespace == service.key.namespace);
-        let has = |object: &Object, node, (key, value): &(Arc<str>, Arc<str>)| {
-            object.labels.value(key) == Some(value) || placed(analysis, node, key) == Some(value)
+        let pods = analysis.pods.iter();
+        let mut here = pods.filter(|pod| pod.object.key.namespace == service.key.namespace);
+        let has = |known: &KnownPod<'_>, (key, value): &(Arc<str>, Arc<str>)| {
+            let node = known.pod.node.as_ref();
+            known.labels.value(key) == Some(value) || placed(analysis, node, key) == Some(value)
         };
-        let is_served =
-            here.any(|(object, pod)| both.iter().all(|pair| has(object, pod.node.as_ref(), pair)));
+        let is_served = here.any(|pod| both.iter().all(|pair| has(pod, pair)));
         // Without pods of its own a Service may still have WorkloadEntries.
         let selector: Labels = both.into_iter().cloned().collect();
         if !is_served && !analysis.has_pods(Some(&service.key.namespace), &selector) {
@@ -122,7 +120,7 @@ fn empty_subsets(analysis: &mut Analysis<'_>, object: &Object, rule: &Destinatio
                  to 503 UH (NoHealthyUpstream).",
                 subset.name
             );
-            analysis.say("IST0173", object, text);
+            analysis.say_of("IST0173", object, Some(("subsets", index)), text);
         }
     }
 }

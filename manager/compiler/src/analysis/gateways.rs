@@ -1,14 +1,14 @@
 //! Istio's Gateways beside each other: IST0138, IST0145.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use weft_api::{
     Kind, Object, Resource,
-    istio_gateway::{IstioGateway, Server},
+    istio_gateway::{IstioGateway, Server, ServerTls},
 };
 use weft_model::route::HostPattern;
 
-use super::{Analysis, selector_text};
+use super::{Analysis, list_text, selector_text};
 
 type Named<'s> = (&'s Arc<Object>, &'s IstioGateway);
 
@@ -34,10 +34,10 @@ fn conflicts(
     gateway: &IstioGateway,
     all: &[Named<'_>],
 ) {
-    for server in &gateway.servers {
+    for (index, server) in gateway.servers.iter().enumerate() {
         let others = all.iter().filter(|(other, that)| {
             other.key != object.key
-                && that.selector == gateway.selector
+                && share_pods(analysis, gateway, that)
                 && that.servers.iter().any(|that| meet(server, that))
         });
         let names: Vec<String> = others.map(|(other, _)| name(other)).collect();
@@ -52,8 +52,15 @@ fn conflicts(
             server.port.number,
             hosts.join(",")
         );
-        analysis.say("IST0145", object, text);
+        analysis.say_of("IST0145", object, Some(("servers", index)), text);
     }
+}
+
+/// Whether one workload serves both.
+fn share_pods(analysis: &Analysis<'_>, a: &IstioGateway, b: &IstioGateway) -> bool {
+    let mut pods = analysis.pods.iter();
+    a.selector == b.selector
+        || pods.any(|pod| a.selector.select(pod.labels) && b.selector.select(pod.labels))
 }
 
 fn meet(a: &Server, b: &Server) -> bool {
@@ -68,42 +75,51 @@ fn meet(a: &Server, b: &Server) -> bool {
     a.port.number == b.port.number
         && a_hosts.iter().any(|(of, host)| {
             let same = |(other_of, other): &(String, HostPattern)| {
-                (of == "*" || other_of == "*" || of == other_of) && host == other
+                (of == "*" || other_of == "*" || of == other_of) && host.meet(other).is_some()
             };
             b_hosts.iter().any(same)
         })
 }
 
-/// IST0138: one certificate in several servers of one workload: connections of HTTP/2 are shared
-/// between their hosts.
+/// IST0138: one certificate in servers of several Gateways of one workload: connections of HTTP/2 are
+/// shared between their hosts.
 fn shared_certificates(analysis: &mut Analysis<'_>, gateways: &[Named<'_>]) {
-    let mut holders: BTreeMap<(String, Arc<str>), Vec<Arc<Object>>> = BTreeMap::new();
     for (object, gateway) in gateways {
-        let mut own: Vec<&Arc<str>> = Vec::new();
-        let tls = gateway
-            .servers
-            .iter()
-            .filter_map(|server| server.tls.as_ref());
-        let names = tls
-            .map(|tls| &tls.credential_name)
-            .filter(|name| !name.is_empty());
-        for credential in names {
-            if !own.contains(&credential) {
-                own.push(credential);
-                let key = (selector_text(&gateway.selector), Arc::clone(credential));
-                holders.entry(key).or_default().push(Arc::clone(object));
+        for (other, that) in gateways {
+            // Whatever the other's pods are, they are this one's too.
+            let mut labels = gateway.selector.iter();
+            let is_wider = labels.all(|(key, value)| that.selector.value(key) == Some(value));
+            if other.key == object.key || !is_wider {
+                continue;
+            }
+            let own = gateway
+                .servers
+                .iter()
+                .filter_map(|server| server.tls.as_ref());
+            let mut theirs = that.servers.iter().filter_map(|server| server.tls.as_ref());
+            let own: Vec<&ServerTls> = own.collect();
+            if theirs.any(|tls| own.iter().any(|own| have_one_certificate(own, tls))) {
+                let text = format!(
+                    "Duplicate certificate in multiple gateways {} may cause 404s if clients re-use \
+                     HTTP2 connections.",
+                    list_text([name(object), name(other)])
+                );
+                analysis.say("IST0138", object, text);
             }
         }
     }
-    for (_, holders) in holders.into_iter().filter(|(_, holders)| holders.len() > 1) {
-        let names: Vec<String> = holders.iter().map(|object| name(object)).collect();
-        for object in &holders {
-            let text = format!(
-                "Duplicate certificate in multiple gateways [{}] may cause 404s if clients re-use \
-                 HTTP2 connections.",
-                names.join(" ")
-            );
-            analysis.say("IST0138", object, text);
-        }
+}
+
+fn have_one_certificate(a: &ServerTls, b: &ServerTls) -> bool {
+    let files = |tls: &ServerTls| {
+        let pair = (
+            Arc::clone(&tls.server_certificate),
+            Arc::clone(&tls.private_key),
+        );
+        Some(pair).filter(|(certificate, key)| !certificate.is_empty() && !key.is_empty())
+    };
+    match (&*a.credential_name, &*b.credential_name) {
+        ("", "") => files(a).is_some_and(|own| files(b) == Some(own)),
+        (a, b) => a == b,
     }
 }

@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use weft_api::{
-    Kind, Object, ObjectKey, PolicyScope, Protocol, Resource, TargetPort,
+    Kind, KnownPod, Object, ObjectKey, PolicyScope, Protocol, Resource, TargetPort,
     istio_gateway::{IstioGateway, ServerTls, ServerTlsMode},
     virtual_service::VirtualService,
 };
@@ -36,10 +36,10 @@ pub(super) fn analyze(analysis: &mut Analysis<'_>) {
 }
 
 /// Pods that a Gateway selects, in any namespace.
-fn serving<'s>(analysis: &Analysis<'s>, gateway: &IstioGateway) -> Vec<&'s Arc<Object>> {
-    let pods = analysis.pods().into_iter();
-    let chosen = pods.filter(|(pod, _)| gateway.selector.select(&pod.labels));
-    chosen.map(|(pod, _)| pod).collect()
+fn serving<'s>(analysis: &Analysis<'s>, gateway: &IstioGateway) -> Vec<KnownPod<'s>> {
+    let pods = analysis.pods.iter();
+    let chosen = pods.filter(|pod| gateway.selector.select(pod.labels));
+    chosen.copied().collect()
 }
 
 /// IST0162: the Services of the pods do not lead to the port.
@@ -47,7 +47,7 @@ fn ports(
     analysis: &mut Analysis<'_>,
     object: &Object,
     gateway: &IstioGateway,
-    pods: &[&Arc<Object>],
+    pods: &[KnownPod<'_>],
 ) {
     let mut reached: BTreeSet<u32> = BTreeSet::new();
     for service in analysis.store.objects(Kind::Service) {
@@ -55,7 +55,7 @@ fn ports(
             continue;
         };
         let is_theirs = pods.iter().any(|pod| {
-            pod.key.namespace == service.key.namespace && written.selector.select(&pod.labels)
+            pod.object.key.namespace == service.key.namespace && written.selector.select(pod.labels)
         });
         let tcp = written.ports.iter();
         let tcp = tcp.filter(|port| is_theirs && port.protocol == Protocol::Tcp);
@@ -65,7 +65,7 @@ fn ports(
             TargetPort::Name(_) => u32::from(port.number),
         }));
     }
-    for server in &gateway.servers {
+    for (index, server) in gateway.servers.iter().enumerate() {
         let number = server.port.number;
         if !reached.contains(&number) {
             let text = format!(
@@ -74,7 +74,7 @@ fn ports(
                  access the gateway port through the gateway Service, it will not be available.",
                 selector_text(&gateway.selector)
             );
-            analysis.say("IST0162", object, text);
+            analysis.say_of("IST0162", object, Some(("servers", index)), text);
         }
     }
 }
@@ -84,7 +84,7 @@ fn credentials(
     analysis: &mut Analysis<'_>,
     object: &Object,
     gateway: &IstioGateway,
-    pods: &[&Arc<Object>],
+    pods: &[KnownPod<'_>],
 ) {
     let Some(pod) = pods.first() else { return };
     let tls = gateway.servers.iter();
@@ -92,7 +92,7 @@ fn credentials(
     for (tls, name) in tls.flat_map(names) {
         let key = ObjectKey {
             kind: Kind::Secret,
-            namespace: Arc::clone(&pod.key.namespace),
+            namespace: Arc::clone(&pod.object.key.namespace),
             name: Arc::clone(name),
         };
         match analysis.store.object(&key).map(|found| &found.resource) {
@@ -152,11 +152,11 @@ fn claims(analysis: &mut Analysis<'_>, object: &Object, service: &VirtualService
             let root = &analysis.settings.root_namespace;
             let is_verified = policies.iter().any(|(policy, scope)| {
                 let of = &policy.key.namespace;
-                (of == root || *of == pod.key.namespace)
+                (of == root || *of == pod.object.key.namespace)
                     && match scope {
                         PolicyScope::All => true,
                         PolicyScope::Workloads(labels) => {
-                            labels.is_empty() || labels.select(&pod.labels)
+                            labels.is_empty() || labels.select(pod.labels)
                         }
                         PolicyScope::Targets(_) => false,
                     }
@@ -168,7 +168,7 @@ fn claims(analysis: &mut Analysis<'_>, object: &Object, service: &VirtualService
                      must first be applied for the gateway pods to validate the JWT token and make \
                      the claims available for routing.",
                     full_text(found),
-                    pod.key.name
+                    pod.object.key.name
                 );
                 analysis.say("IST0149", object, text);
             }

@@ -18,6 +18,9 @@ pub(super) fn analyze(analysis: &mut Analysis<'_>) {
             // Other people's kinds are none of Istio's analyzers' business. What is no YAML is no
             // object: [`unreadable`] has it.
             (_, "unknown-kind" | "syntax") => continue,
+            // Clusters allocate addresses; files that are to be applied have none. IST0131 is about
+            // matches that are covered.
+            (_, "no-address" | "covered-match") => continue,
             (Severity::Error, _) => (
                 Severity::Error,
                 "IST0106",
@@ -39,6 +42,7 @@ pub(super) fn analyze(analysis: &mut Analysis<'_>) {
             code,
             origin: problem.origin,
             line: problem.line,
+            item: None,
             text,
         });
     }
@@ -72,7 +76,8 @@ fn not_accepted(analysis: &mut Analysis<'_>) {
             "BackendNotFound"
             | "RefNotPermitted"
             | "NoMatchingParent"
-            | "InvalidCertificateRef" => (
+            | "InvalidCertificateRef"
+            | "InvalidCACertificateRef" => (
                 "IST0101",
                 format!("Referenced resource not found: {}", problem.message),
             ),
@@ -82,6 +87,7 @@ fn not_accepted(analysis: &mut Analysis<'_>) {
             severity: problem.severity,
             code,
             line: problem.line,
+            item: None,
             origin: problem.origin,
             text,
         });

@@ -51,22 +51,21 @@ pub(super) fn analyze(analysis: &mut Analysis<'_>) {
         no_selector: "IST0160",
     };
     rivals(analysis, &telemetries, &names);
+    choosing_nothing(analysis, &telemetries);
     empty_providers(analysis);
     ineffective(analysis);
 }
 
-/// IST0101: Sidecars whose selector fits no pod; only where pods are known at all.
+/// IST0101: selectors that fit no pod; only where workloads are known at all.
 fn choosing_nothing(analysis: &mut Analysis<'_>, selecting: &Selecting<'_>) {
-    let pods = analysis.pods();
+    if !analysis.knows_workloads() {
+        return;
+    }
     for (object, selector) in selecting {
         let Some(selector) = selector.filter(|selector| !selector.is_empty()) else {
             continue;
         };
-        let mut pods = pods
-            .iter()
-            .filter(|(pod, _)| pod.key.namespace == object.key.namespace)
-            .peekable();
-        if pods.peek().is_some() && !pods.any(|(pod, _)| selector.select(&pod.labels)) {
+        if !analysis.has_pods(Some(&object.key.namespace), selector) {
             let name = selector_text(selector);
             let text = format!("Referenced selector not found: {name:?}");
             analysis.say("IST0101", object, text);
@@ -75,10 +74,11 @@ fn choosing_nothing(analysis: &mut Analysis<'_>, selecting: &Selecting<'_>) {
 }
 
 fn rivals(analysis: &mut Analysis<'_>, selecting: &Selecting<'_>, names: &Rivals) {
-    for (pod, _) in analysis.pods() {
+    for pod in analysis.pods.clone() {
+        let key = &pod.object.key;
         let chosen = selecting.iter().filter(|(object, selector)| {
-            object.key.namespace == pod.key.namespace
-                && selector.is_some_and(|selector| selector.select(&pod.labels))
+            object.key.namespace == key.namespace
+                && selector.is_some_and(|selector| selector.select(pod.labels))
         });
         let chosen: Vec<&Arc<Object>> = chosen.map(|(object, _)| *object).collect();
         if chosen.len() < 2 {
@@ -89,7 +89,7 @@ fn rivals(analysis: &mut Analysis<'_>, selecting: &Selecting<'_>, names: &Rivals
             let text = format!(
                 "The {} {list} in namespace {:?} select the same workload pod {:?}, which can lead to \
                  undefined behavior.",
-                names.plural, pod.key.namespace, pod.key.name
+                names.plural, key.namespace, key.name
             );
             analysis.say(names.same_pod, object, text);
         }
@@ -155,11 +155,11 @@ fn ineffective(analysis: &mut Analysis<'_>) {
             let PolicyScope::Workloads(labels) = scope else {
                 continue;
             };
-            for (pod, _) in analysis.pods() {
+            for pod in analysis.pods.clone() {
                 let Some(gateway) = pod.labels.value(GATEWAY_NAME) else {
                     continue;
                 };
-                if pod.key.namespace == object.key.namespace && labels.select(&pod.labels) {
+                if pod.object.key.namespace == object.key.namespace && labels.select(pod.labels) {
                     let text = format!(
                         "Ineffective selector on Kubernetes Gateway {gateway}. Use the TargetRef field \
                          instead."

@@ -1,23 +1,24 @@
 //! Services that share workloads: IST0116, IST0137.
 //!
-//! Istio looks at Deployments. Those are not read, so that their pods stand for them, by the name of
-//! the workload; the message is about the first pod of each.
+//! Istio looks at Deployments. Where there are only pods they stand for them, by the name of the
+//! workload; the message is about the first pod of each.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
-use weft_api::{Kind, Object, Protocol, Resource, Service, TargetPort};
+use weft_api::{Kind, KnownPod, Object, Protocol, Resource, Service, TargetPort};
 
 use super::{Analysis, full_text, list_text};
 use crate::workloads::owner_name;
 
 pub(super) fn analyze(analysis: &mut Analysis<'_>) {
-    let mut first_pods: BTreeMap<(Arc<str>, Arc<str>), &Arc<Object>> = BTreeMap::new();
-    for (object, pod) in analysis.pods() {
-        let workload = (Arc::clone(&object.key.namespace), owner_name(object, pod));
-        first_pods.entry(workload).or_insert(object);
+    let mut first_pods: BTreeMap<(Arc<str>, Arc<str>), KnownPod<'_>> = BTreeMap::new();
+    for known in &analysis.pods {
+        let namespace = Arc::clone(&known.object.key.namespace);
+        let name = owner_name(known.object, known.pod);
+        first_pods.entry((namespace, name)).or_insert(*known);
     }
     let services = analysis.each(Kind::Service, |resource| match resource {
         Resource::Service(service) => Some(&**service),
@@ -25,13 +26,13 @@ pub(super) fn analyze(analysis: &mut Analysis<'_>) {
     });
     for ((namespace, name), pod) in first_pods {
         let over = services.iter().filter(|(object, service)| {
-            object.key.namespace == namespace && service.selector.select(&pod.labels)
+            object.key.namespace == namespace && service.selector.select(pod.labels)
         });
         let over: Vec<(String, &Service)> = over
             .map(|(object, service)| (full_text(object), *service))
             .collect();
-        protocols(analysis, pod, &name, &over);
-        targets(analysis, pod, &name, &over);
+        protocols(analysis, pod.object, &name, &over);
+        targets(analysis, pod.object, &name, &over);
     }
 }
 

@@ -1,6 +1,10 @@
-//! VirtualServices beside and against each other: IST0109, IST0130 to IST0132.
+//! VirtualServices beside and against each other: IST0002, IST0109, IST0130 to IST0132,
+//! IST0140.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use weft_api::{
     Kind, Object, Resource,
@@ -11,7 +15,7 @@ use weft_api::{
 };
 use weft_model::route::HostPattern;
 
-use super::Analysis;
+use super::{Analysis, Item, full_text};
 
 type Named<'s> = (&'s Arc<Object>, &'s VirtualService);
 
@@ -21,9 +25,28 @@ pub(super) fn analyze(analysis: &mut Analysis<'_>) {
         _ => None,
     });
     mesh_conflicts(analysis, &services);
-    for (object, service) in services {
-        unreachable_rules(analysis, object, service);
+    for (object, service) in &services {
+        superseded(analysis, object, service);
+        let http = http_rules(service);
+        unreachable_rules(analysis, object, &http, takes_all);
+        covered_prefixes(analysis, object, &http);
+        let tls = stream_rules("tls", service.tls.iter().map(|rule| &rule.matches));
+        unreachable_rules(analysis, object, &tls, |_| false);
+        let tcp = stream_rules("tcp", service.tcp.iter().map(|rule| &rule.matches));
+        unreachable_rules(analysis, object, &tcp, |_| false);
         gateway_hosts(analysis, object, service);
+        subsets_without_effect(analysis, object, service, &services);
+    }
+}
+
+/// IST0002: what has a newer field.
+fn superseded(analysis: &mut Analysis<'_>, object: &Object, service: &VirtualService) {
+    let faults = service.http.iter().filter_map(|rule| rule.fault.as_ref());
+    let mut delays = faults.filter_map(|fault| fault.delay.as_ref());
+    if delays.any(|delay| delay.percent > 0) {
+        let text = "Deprecated: HTTPRoute.fault.delay.percent is deprecated; use \
+                    HTTPRoute.fault.delay.percentage";
+        analysis.say("IST0002", object, text.to_owned());
     }
 }
 
@@ -75,11 +98,51 @@ fn mesh_conflicts(analysis: &mut Analysis<'_>, services: &[Named<'_>]) {
     }
 }
 
-fn rule_name(index: usize, rule: &HttpRoute) -> String {
-    match &*rule.name {
+/// A rule as it is told of, with its matches.
+struct Rule<M> {
+    item: Item,
+    name: String,
+    matches: Vec<(String, M)>,
+}
+
+/// How something is told of: by its name, else by its position.
+fn named(index: usize, name: &str) -> String {
+    match name {
         "" => format!("#{index}"),
         name => format!("{name:?}"),
     }
+}
+
+fn http_rules(service: &VirtualService) -> Vec<Rule<HttpMatch>> {
+    let rule = |(index, rule): (usize, &HttpRoute)| {
+        let matches = rule.matches.iter().enumerate();
+        Rule {
+            item: Some(("http", index)),
+            name: named(index, &rule.name),
+            matches: matches
+                .map(|(at, matching)| (named(at, &matching.name), key(matching)))
+                .collect(),
+        }
+    };
+    service.http.iter().enumerate().map(rule).collect()
+}
+
+/// Rules for connections, which have no names.
+fn stream_rules<'m, M: 'm>(
+    list: &'static str,
+    rules: impl Iterator<Item = &'m Vec<M>>,
+) -> Vec<Rule<&'m M>> {
+    let rule = |(index, matches): (usize, &'m Vec<M>)| {
+        let matches = matches.iter().enumerate();
+        Rule {
+            item: Some((list, index)),
+            name: named(index, ""),
+            matches: matches
+                .map(|(at, matching)| (named(at, ""), matching))
+                .collect(),
+        }
+    };
+    rules.enumerate().map(rule).collect()
 }
 
 /// What makes two matches of a rule the same: not their names.
@@ -105,11 +168,15 @@ fn takes_all(matching: &HttpMatch) -> bool {
 }
 
 /// IST0130 and IST0131: rules and matches that an earlier one leaves nothing.
-fn unreachable_rules(analysis: &mut Analysis<'_>, object: &Object, service: &VirtualService) {
+fn unreachable_rules<M: PartialEq>(
+    analysis: &mut Analysis<'_>,
+    object: &Object,
+    rules: &[Rule<M>],
+    takes_all: fn(&M) -> bool,
+) {
     let mut catch_all = false;
-    let mut seen: Vec<(HttpMatch, usize)> = Vec::new();
-    for (index, rule) in service.http.iter().enumerate() {
-        let name = rule_name(index, rule);
+    let mut seen: Vec<(&M, &str)> = Vec::new();
+    for rule in rules {
         let why = if rule.matches.is_empty() && catch_all {
             Some("only the last rule can have no matches")
         } else if catch_all {
@@ -118,43 +185,89 @@ fn unreachable_rules(analysis: &mut Analysis<'_>, object: &Object, service: &Vir
             None
         };
         if let Some(why) = why {
-            let text = format!("VirtualService rule {name} not used ({why}).");
-            analysis.say("IST0130", object, text);
+            unreachable_rule(analysis, object, rule, why);
             continue;
         }
         let mut duplicates = 0;
-        for (at, matching) in rule.matches.iter().enumerate() {
-            let matching_key = key(matching);
-            let earlier = seen.iter().find(|(other, _)| *other == matching_key);
-            if let Some((_, other)) = earlier {
-                duplicates += 1;
-                let match_name = match &*matching.name {
-                    "" => format!("#{at}"),
-                    name => format!("{name:?}"),
-                };
-                let other = rule_name(*other, &service.http[*other]);
-                let text = format!(
-                    "VirtualService rule {name} match {match_name} is not used \
-                     (duplicate/overlapping match in rule {other})."
-                );
-                if duplicates < rule.matches.len() || at + 1 < rule.matches.len() {
-                    analysis.say("IST0131", object, text);
-                    continue;
+        for (name, matching) in &rule.matches {
+            match seen.iter().find(|(other, _)| *other == matching) {
+                Some((_, other)) => {
+                    duplicates += 1;
+                    ineffective_match(analysis, object, rule, name, other);
                 }
-                if rule.matches.len() > 1 {
-                    analysis.say("IST0131", object, text);
-                }
-            } else {
-                seen.push((matching_key, index));
+                None => seen.push((matching, &rule.name)),
             }
         }
         if duplicates > 0 && duplicates == rule.matches.len() {
             let why = "all matches used by prior rules";
-            let text = format!("VirtualService rule {name} not used ({why}).");
-            analysis.say("IST0130", object, text);
+            unreachable_rule(analysis, object, rule, why);
         }
-        catch_all |= rule.matches.is_empty() || rule.matches.iter().any(takes_all);
+        let mut matches = rule.matches.iter();
+        catch_all |= rule.matches.is_empty() || matches.any(|(_, matching)| takes_all(matching));
     }
+}
+
+fn unreachable_rule<M>(analysis: &mut Analysis<'_>, object: &Object, rule: &Rule<M>, why: &str) {
+    let text = format!("VirtualService rule {} not used ({why}).", rule.name);
+    analysis.say_of("IST0130", object, rule.item, text);
+}
+
+fn ineffective_match<M>(
+    analysis: &mut Analysis<'_>,
+    object: &Object,
+    rule: &Rule<M>,
+    matching: &str,
+    other: &str,
+) {
+    let text = format!(
+        "VirtualService rule {} match {matching} is not used (duplicate/overlapping match in rule \
+         {other}).",
+        rule.name
+    );
+    analysis.say_of("IST0131", object, rule.item, text);
+}
+
+/// IST0131 for prefixes that begin with an earlier one.
+fn covered_prefixes(analysis: &mut Analysis<'_>, object: &Object, rules: &[Rule<HttpMatch>]) {
+    let mut seen: Vec<(&Rule<HttpMatch>, &str, &HttpMatch, &str)> = Vec::new();
+    for rule in rules {
+        for (name, matching) in &rule.matches {
+            let Some(StringMatch::Prefix(prefix)) = &matching.uri else {
+                continue;
+            };
+            let covering = seen.iter().find(|(_, _, earlier, earlier_prefix)| {
+                **earlier_prefix != **prefix
+                    && prefix.starts_with(*earlier_prefix)
+                    && asks_no_more(earlier, matching)
+            });
+            if let Some((other, other_name, _, other_prefix)) = covering {
+                let matching = format!("{name} of prefix {prefix}");
+                let other = format!("{other_name} of prefix {other_prefix} on {}", other.name);
+                ineffective_match(analysis, object, rule, &matching, &other);
+            }
+            seen.push((rule, name, matching, prefix));
+        }
+    }
+}
+
+/// Whether, apart from the path, whatever fits the second match fits the first.
+fn asks_no_more(first: &HttpMatch, second: &HttpMatch) -> bool {
+    let is_part = |a: &BTreeMap<Arc<str>, StringMatch>, b: &BTreeMap<Arc<str>, StringMatch>| {
+        a.iter().all(|(key, value)| b.get(key) == Some(value))
+    };
+    let is_wide = |a: &Option<StringMatch>, b: &Option<StringMatch>| a.is_none() || a == b;
+    let mut labels = first.source_labels.iter();
+    is_wide(&first.scheme, &second.scheme)
+        && is_wide(&first.method, &second.method)
+        && is_wide(&first.authority, &second.authority)
+        && is_part(&first.headers, &second.headers)
+        && is_part(&first.without_headers, &second.without_headers)
+        && is_part(&first.query_params, &second.query_params)
+        && (first.ignore_uri_case || !second.ignore_uri_case)
+        && (first.port == 0 || first.port == second.port)
+        && labels.all(|(key, value)| second.source_labels.value(key) == Some(value))
+        && (first.source_namespace.is_empty() || first.source_namespace == second.source_namespace)
+        && (first.gateways.is_empty() || first.gateways == second.gateways)
 }
 
 /// IST0132: hosts that none of the gateway's servers takes.
@@ -192,7 +305,8 @@ fn gateway_hosts(analysis: &mut Analysis<'_>, object: &Object, service: &Virtual
             .filter(|host| !taken(&analysis.pattern(&object.key.namespace, host)))
             .map(|host| &**host)
             .collect();
-        if !missing.is_empty() {
+        // One that fits is enough: others may be for other gateways, or the mesh.
+        if missing.len() == service.hosts.len() {
             let text = format!(
                 "one or more host [{}] defined in VirtualService {}/{} not found in Gateway \
                  {namespace}/{name}.",
@@ -201,6 +315,44 @@ fn gateway_hosts(analysis: &mut Analysis<'_>, object: &Object, service: &Virtual
                 object.key.name
             );
             analysis.say("IST0132", object, text);
+        }
+    }
+}
+
+/// IST0140: a gateway's route to a host whose own VirtualService, which would choose a subset, counts for
+/// clients in the mesh only.
+fn subsets_without_effect(
+    analysis: &mut Analysis<'_>,
+    object: &Object,
+    service: &VirtualService,
+    all: &[Named<'_>],
+) {
+    if service.gateways.iter().all(|gateway| **gateway == *"mesh") {
+        return;
+    }
+    let routes = service.http.iter().flat_map(|rule| &rule.route);
+    let plain = routes.filter(|to| to.destination.subset.is_empty());
+    let hosts: BTreeSet<Arc<str>> = plain
+        .map(|to| analysis.full_name(&object.key.namespace, &to.destination.host))
+        .collect();
+    for (other, that) in all
+        .iter()
+        .filter(|(other, that)| other.key != object.key && is_mesh(that))
+    {
+        let full = |host: &str| analysis.full_name(&other.key.namespace, host);
+        let own: BTreeSet<Arc<str>> = that.hosts.iter().map(|host| full(host)).collect();
+        let mut routes = that.http.iter().flat_map(|rule| &rule.route);
+        let chooses = routes.any(|to| {
+            let host = full(&to.destination.host);
+            !to.destination.subset.is_empty() && own.contains(&host) && hosts.contains(&host)
+        });
+        if chooses {
+            let text = format!(
+                "Subset in virtual service {} has no effect on ingress gateway {} requests",
+                full_text(other),
+                full_text(object)
+            );
+            analysis.say("IST0140", object, text);
         }
     }
 }

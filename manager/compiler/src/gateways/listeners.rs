@@ -23,6 +23,9 @@ pub(crate) struct ListenerVerdict {
     pub(super) refused: Option<Refusal>,
     /// With which other listener it conflicts.
     pub(super) conflict: Option<Refusal>,
+    /// Which other listener has hosts of its own: a connection that was made for one of them may be
+    /// used for the other.
+    pub(super) overlap: Option<Refusal>,
     /// Which of its references do not hold.
     pub(super) unresolved: Option<Refusal>,
 }
@@ -55,6 +58,7 @@ impl Gateways<'_> {
                 kinds,
                 refused: protocol.is_none().then(|| unsupported(listener)),
                 conflict: conflict(listener, &gateway.listeners),
+                overlap: overlap(listener, &gateway.listeners),
                 unresolved: certificates.or(unknown_kinds),
             }
         };
@@ -190,6 +194,22 @@ fn conflict(listener: &Listener, all: &[Listener]) -> Option<Refusal> {
         );
         Refusal::new("HostnameConflict", message)
     })
+}
+
+/// With which other listener this one shares hosts at the same port, each with TLS settings of its own.
+fn overlap(listener: &Listener, all: &[Listener]) -> Option<Refusal> {
+    let hosts = |listener: &Listener| hostname(listener, Some(ListenerProtocol::Https));
+    let is_https = |listener: &Listener| *listener.protocol == *"HTTPS";
+    let other = all.iter().find(|other| {
+        other.name != listener.name
+            && other.port == listener.port
+            && is_https(listener)
+            && is_https(other)
+            && host(listener) != host(other)
+            && hosts(listener).meet(&hosts(other)).is_some()
+    })?;
+    let message = format!("listener {} has some of its hosts too", other.name);
+    Some(Refusal::new("OverlappingHostnames", message))
 }
 
 fn host(listener: &Listener) -> Option<&Arc<str>> {

@@ -194,6 +194,10 @@ fn listener_conditions(
         Some(conflict) => conditions.push("Conflicted", true, conflict.clone()),
         None => conditions.push("Conflicted", false, Refusal::new("NoConflicts", "")),
     }
+    // Is there only where it holds.
+    if let Some(overlap) = &verdict.overlap {
+        conditions.push("OverlappingTLSConfig", true, overlap.clone());
+    }
     let idle = (!(gateway_accepted && verdict.is_usable())).then(|| {
         let why = refused.or(verdict.unresolved.as_ref());
         let message = why.map_or("the Gateway is not accepted", |why| &why.message);

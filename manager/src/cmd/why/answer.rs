@@ -52,6 +52,12 @@ pub(crate) struct Reference {
 }
 
 impl Reference {
+    /// Whether its rules are about connections, which have no status.
+    pub(crate) fn is_of_streams(&self) -> bool {
+        matches!(self.list, "tcp" | "tls")
+            || matches!(self.kind.as_str(), "TCPRoute" | "TLSRoute" | "UDPRoute")
+    }
+
     /// A rule of the resource at `origin`.
     pub(crate) fn new(origin: &Origin, rule: Option<usize>) -> Self {
         Self {

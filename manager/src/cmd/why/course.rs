@@ -1,9 +1,9 @@
 //! Where it goes.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use serde_json::Value;
-use weft_api::Kind;
+use weft_api::{Kind, ObjectKey, Resource, TargetPort};
 use weft_decision::{
     Client as DecisionClient, Connection, HttpAnswer, HttpDecision, Request, StreamAnswer,
     destinations::{self, DestinationFault, Resolved},
@@ -227,7 +227,7 @@ impl<'w> Following<'w> {
             course.servers.extend(known.map(|(service, port)| Server {
                 service: Some(service.name.clone()),
                 address: None,
-                port: target_port(service, port, self.asked.protocol),
+                port: self.listening_port(service, port),
                 path: path.cloned(),
             }));
         }
@@ -236,6 +236,52 @@ impl<'w> Following<'w> {
         let kind = route.resource.as_ref().map(|resource| &*resource.kind);
         // The Gateway API's word for what cannot be served: UNAVAILABLE.
         route.grpc_status = (kind == Some("GRPCRoute") && route.status != 200).then_some(14);
+    }
+
+    /// Where the workloads behind a port of a service listen: as their endpoints have it, else as the
+    /// Kubernetes Service does.
+    fn listening_port(&self, service: &Service, port: u16) -> u16 {
+        let transport = self.asked.protocol;
+        let mut ports = service.ports.iter();
+        let endpoint = ports.find_map(|known| {
+            let is_asked = known.number == port && known.protocol == transport;
+            known.endpoints.first().filter(|_| is_asked)
+        });
+        let written = || self.target_port(&service.name.namespace, &service.short_name, port);
+        endpoint
+            .map(|endpoint| endpoint.port)
+            .or_else(written)
+            .unwrap_or(port)
+    }
+
+    fn target_port(&self, namespace: &Arc<str>, name: &Arc<str>, port: u16) -> Option<u16> {
+        let store = &self.world.store;
+        let object = store.object(&ObjectKey {
+            kind: Kind::Service,
+            namespace: Arc::clone(namespace),
+            name: Arc::clone(name),
+        })?;
+        let Resource::Service(service) = &object.resource else {
+            return None;
+        };
+        let (transport, text) = match self.asked.protocol {
+            Protocol::Tcp => (weft_api::Protocol::Tcp, "TCP"),
+            Protocol::Udp => (weft_api::Protocol::Udp, "UDP"),
+        };
+        let mut ports = service.ports.iter();
+        let written = ports.find(|known| known.number == port && known.protocol == transport)?;
+        match &written.target {
+            TargetPort::Number(number) => Some(*number),
+            TargetPort::Name(name) => {
+                let pods = store.pods_in(namespace);
+                let mut pods = pods.filter(|pod| service.selector.select(pod.labels));
+                pods.find_map(|pod| {
+                    let mut ports = pod.pod.ports.iter();
+                    let named = ports.find(|it| it.name == *name && *it.protocol == *text);
+                    named.map(|port| port.number)
+                })
+            }
+        }
     }
 
     /// Files without any pod and slice say nothing about endpoints.
@@ -263,7 +309,10 @@ impl<'w> Following<'w> {
             servers.push(Server {
                 service,
                 address: None,
-                port: resolved.port.unwrap_or(self.asked.port),
+                port: match resolved.service.zip(resolved.port) {
+                    Some((service, port)) => self.listening_port(service, port),
+                    None => self.asked.port,
+                },
                 path: path.cloned(),
             });
         }
@@ -426,14 +475,6 @@ impl<'w> Following<'w> {
             endpoints: endpoints(&resolved),
         }
     }
-}
-
-/// Where the workloads of a service listen, as far as endpoints tell.
-fn target_port(service: &Service, port: u16, protocol: Protocol) -> u16 {
-    let ports = service.ports.iter();
-    let mut ports = ports.filter(|known| known.number == port && known.protocol == protocol);
-    let endpoint = ports.find_map(|port| port.endpoints.first());
-    endpoint.map_or(port, |endpoint| endpoint.port)
 }
 
 fn asked_hosts<'h>(hosts: &[&'h str]) -> Vec<&'h str> {

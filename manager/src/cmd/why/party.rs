@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use weft_api::{Kind, Object, Resource};
+use weft_api::{Kind, KnownPod, Labels, Object, Resource};
 use weft_compiler::pod_workload;
 use weft_model::{
     Exclusions, Instance,
@@ -67,9 +67,9 @@ pub(crate) fn pairs(labels: &OwnedLabels) -> Vec<(&str, &str)> {
         .collect()
 }
 
-/// Labels of an object.
-pub(crate) fn labels_of(object: &Object) -> OwnedLabels {
-    let labels = object.labels.iter();
+/// Labels that one can keep.
+pub(crate) fn owned(labels: &Labels) -> OwnedLabels {
+    let labels = labels.iter();
     labels
         .map(|(key, value)| (key.to_string(), value.to_string()))
         .collect()
@@ -111,16 +111,11 @@ fn workload(world: &World, from: &str, args: &WhyArgs) -> Result<Client, WhyErro
     }
     let mut notes = Vec::new();
     let (labels, account, address) = match &pod {
-        Some((object, account)) => {
-            let Resource::Pod(pod) = &object.resource else {
-                unreachable!("a pod holds a pod");
-            };
-            (
-                labels_of(object),
-                account.to_string(),
-                pod.addresses.first().copied(),
-            )
-        }
+        Some(known) => (
+            owned(known.labels),
+            known.pod.service_account.to_string(),
+            known.pod.addresses.first().copied(),
+        ),
         None => {
             notes.push(format!(
                 "no pod of a workload {namespace}/{name} in the files: it has no labels here, and \
@@ -145,16 +140,16 @@ fn workload(world: &World, from: &str, args: &WhyArgs) -> Result<Client, WhyErro
 /// An address that is nobody's (RFC 5737).
 const UNKNOWN: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 
-/// The pod of this name, else the first of the workload of this name, with its service account.
-fn pod<'w>(world: &'w World, namespace: &str, name: &str) -> Option<(&'w Arc<Object>, Arc<str>)> {
+/// The pod of this name, else the first of the workload of this name.
+fn pod<'w>(world: &'w World, namespace: &str, name: &str) -> Option<KnownPod<'w>> {
+    let namespace = namespace.into();
     let mut found = None;
-    for object in world.store.objects_in(Kind::Pod, &namespace.into()) {
-        let workload = pod_workload(object)?;
-        if *object.key.name == *name {
-            return Some((object, workload.service_account));
+    for known in world.store.pods_in(&namespace) {
+        if *known.object.key.name == *name {
+            return Some(known);
         }
-        if *workload.name == *name && found.is_none() {
-            found = Some((object, workload.service_account));
+        if found.is_none() && *pod_workload(known).name == *name {
+            found = Some(known);
         }
     }
     found
@@ -188,17 +183,18 @@ fn at_gateway(world: &World, given: &str, args: &WhyArgs) -> Result<Client, WhyE
         gateways.get_key_value(&key)
     });
     let (key, gateway) = found.ok_or_else(|| WhyError::NoGateway(given.to_owned()))?;
-    let pod: Option<&Object> = gateway_pod(world, key).map(|pod| &**pod);
-    let (labels, class) = (pod.map(labels_of).unwrap_or_default(), class(world, key));
-    let account = match pod.and_then(pod_workload) {
-        Some(workload) => workload.service_account.to_string(),
+    let pod = gateway_pod(world, key);
+    let labels = pod.map(|pod| owned(pod.labels)).unwrap_or_default();
+    let class = class(world, key);
+    let account = match pod {
+        Some(pod) => pod.pod.service_account.to_string(),
         None if class.is_empty() => name.to_owned(),
         None => format!("{name}-{class}"),
     };
-    let of = pod.map_or(namespace, |pod| &*pod.key.namespace);
+    let of = pod.map_or(namespace, |pod| &*pod.object.key.namespace);
     let principal = format!("{}/ns/{of}/sa/{account}", world.settings.trust_domain);
     Ok(Client {
-        namespace: pod.map_or(namespace, |pod| &*pod.key.namespace).to_owned(),
+        namespace: of.to_owned(),
         labels: match (pod, selector(world, key)) {
             (None, Some(selector)) => selector,
             _ => labels,
@@ -250,16 +246,13 @@ fn selector(world: &World, name: &GatewayName) -> Option<OwnedLabels> {
 }
 
 /// A pod that serves the gateway.
-fn gateway_pod<'w>(world: &'w World, name: &GatewayName) -> Option<&'w Arc<Object>> {
-    let serves = |object: &&Arc<Object>| match gateway_object(world, name).map(|o| &o.resource) {
-        Some(Resource::IstioGateway(gateway)) => gateway.selector.select(&object.labels),
+fn gateway_pod<'w>(world: &'w World, name: &GatewayName) -> Option<KnownPod<'w>> {
+    let serves = |known: &KnownPod<'_>| match gateway_object(world, name).map(|o| &o.resource) {
+        Some(Resource::IstioGateway(gateway)) => gateway.selector.select(known.labels),
         _ => {
-            let label = object
-                .labels
-                .value("gateway.networking.k8s.io/gateway-name");
-            object.key.namespace == name.namespace && label == Some(&name.name)
+            let label = known.labels.value("gateway.networking.k8s.io/gateway-name");
+            known.object.key.namespace == name.namespace && label == Some(&name.name)
         }
     };
-    let mut pods = world.store.objects(Kind::Pod);
-    pods.find(serves)
+    world.store.pods().find(serves)
 }

@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use weft_api::{Kind, Object, Resource};
+use weft_api::{Kind, KnownPod, Resource};
 use weft_compiler::is_kernel_only;
 use weft_decision::{
     Attributes, Authentication, GatewaySubject, HttpAttributes, KeySet, Layer, Subject,
@@ -18,7 +18,7 @@ use super::{
     answer::{Considered, Outcome, Reference, Response},
     asked::Asked,
     course::{Course, Server},
-    party::{AtGateway, Client, OwnedLabels, labels_of, labels_of_instance, pairs},
+    party::{AtGateway, Client, OwnedLabels, labels_of_instance, owned, pairs},
     verdict::{name, write_down},
 };
 
@@ -132,21 +132,17 @@ struct Found {
 
 impl Found {
     fn new(world: &World, server: &Server) -> Self {
-        let pods = world.store.objects(Kind::Pod);
         let owner = server.address.and_then(|address| {
-            let mut pods = pods.filter(|object| match &object.resource {
-                Resource::Pod(pod) => pod.addresses.contains(&address),
-                _ => false,
-            });
-            pods.next()
+            let mut pods = world.store.objects(Kind::Pod).filter_map(KnownPod::of);
+            pods.find(|known| known.pod.addresses.contains(&address))
         });
         let selected = || selected_pod(world, server);
-        let pod: Option<&Object> = owner.or_else(selected).map(|pod| &**pod);
+        let pod = owner.or_else(selected);
         let instances = &world.mesh().instances;
         let instance = server.address.and_then(|address| instances.get(&address));
         let standing = instance.filter(|_| pod.is_none());
         let namespace = match (&pod, standing, &server.service) {
-            (Some(pod), _, _) => pod.key.namespace.to_string(),
+            (Some(pod), _, _) => pod.object.key.namespace.to_string(),
             (None, Some(instance), _) => instance.namespace.to_string(),
             (None, None, Some(service)) => service.namespace.to_string(),
             (None, None, None) => String::new(),
@@ -161,10 +157,10 @@ impl Found {
         Self {
             labels: match standing {
                 Some(instance) => labels_of_instance(instance),
-                None => pod.map(labels_of).unwrap_or_default(),
+                None => pod.map(|pod| owned(pod.labels)).unwrap_or_default(),
             },
             kernel_only: match pod {
-                Some(pod) => is_kernel_only(&world.store, &namespace, &pod.labels),
+                Some(pod) => is_kernel_only(&world.store, &namespace, pod.labels),
                 None => is_kernel_only(&world.store, &namespace, &weft_api::Labels::default()),
             },
             is_in_mesh: pod.is_some() || standing.is_some() || is_kubernetes,
@@ -185,7 +181,7 @@ impl Found {
 }
 
 /// A pod that the service of a server selects, where endpoints are not known.
-fn selected_pod<'w>(world: &'w World, server: &Server) -> Option<&'w std::sync::Arc<Object>> {
+fn selected_pod<'w>(world: &'w World, server: &Server) -> Option<KnownPod<'w>> {
     let service = server
         .service
         .as_ref()
@@ -196,8 +192,8 @@ fn selected_pod<'w>(world: &'w World, server: &Server) -> Option<&'w std::sync::
     let Resource::Service(written) = &services.next()?.resource else {
         return None;
     };
-    let mut pods = world.store.objects_in(Kind::Pod, &service.namespace);
-    pods.find(|pod| written.selector.select(&pod.labels))
+    let mut pods = world.store.pods_in(&service.namespace);
+    pods.find(|pod| written.selector.select(pod.labels))
 }
 
 fn at_server(

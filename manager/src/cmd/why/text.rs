@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::answer::{Answer, Destination, Hash, Headers, Outcome, Route};
+use super::answer::{Answer, Destination, Hash, Headers, Outcome, Reference, Route};
 
 /// Lines that tell the decision first and then the reasons.
 pub(crate) fn render(answer: &Answer) -> String {
@@ -66,28 +66,58 @@ fn write_answer(text: &mut String, answer: &Answer) -> std::fmt::Result {
     Ok(())
 }
 
+/// What is not as it was.
+fn write_changes(
+    text: &mut String,
+    what: &str,
+    parts: &[(&str, Option<&String>)],
+) -> std::fmt::Result {
+    write!(text, "  {what}")?;
+    for (name, part) in parts {
+        if let Some(part) = part {
+            write!(text, " {name} {part}")?;
+        }
+    }
+    writeln!(text)
+}
+
 fn write_route(text: &mut String, route: &Route) -> std::fmt::Result {
-    write!(text, "route    {}", route.status)?;
+    let is_stream = route
+        .resource
+        .as_ref()
+        .is_some_and(Reference::is_of_streams);
+    let outcome = |status| match status {
+        200 if is_stream => "forwarded".to_owned(),
+        _ if is_stream => "refused".to_owned(),
+        status => status.to_string(),
+    };
+    write!(text, "route    {}", outcome(route.status))?;
     match &route.resource {
         Some(resource) => writeln!(text, " by {resource}")?,
         None => writeln!(text)?,
     }
     if let Some(redirect) = &route.redirect {
-        let part = |part: &Option<String>| part.clone().unwrap_or_else(|| "(same)".into());
-        let port = redirect
-            .port
-            .map_or(String::new(), |port| format!(":{port}"));
-        let (scheme, host) = (part(&redirect.scheme), part(&redirect.host));
-        writeln!(
+        let port = redirect.port.map(|port| port.to_string());
+        write_changes(
             text,
-            "  redirect to {scheme}://{host}{port}{}",
-            part(&redirect.path)
+            "redirect",
+            &[
+                ("scheme", redirect.scheme.as_ref()),
+                ("host", redirect.host.as_ref()),
+                ("port", port.as_ref()),
+                ("path", redirect.path.as_ref()),
+            ],
         )?;
     }
     if let Some(rewrite) = &route.rewrite {
-        let path = rewrite.path.as_deref().unwrap_or("(same)");
-        let authority = rewrite.authority.as_deref().unwrap_or("(same)");
-        writeln!(text, "  rewrite path {path} authority {authority}")?;
+        write_changes(
+            text,
+            "rewrite",
+            &[
+                ("path", rewrite.path.as_ref()),
+                ("authority", rewrite.authority.as_ref()),
+            ],
+        )?;
     }
     for destination in &route.destinations {
         let subset = destination
@@ -100,7 +130,7 @@ fn write_route(text: &mut String, route: &Route) -> std::fmt::Result {
         let (weight, host) = (destination.weight, &destination.host);
         write!(text, "  {weight:>4}  {host}{port}{subset}")?;
         match &destination.reason {
-            Some(reason) => writeln!(text, "  {}: {reason}", destination.status)?,
+            Some(reason) => writeln!(text, "  {}: {reason}", outcome(destination.status))?,
             None => writeln!(text, "  {}", destination.endpoints.join(" "))?,
         }
         write_share(text, destination)?;
@@ -121,7 +151,9 @@ fn write_route(text: &mut String, route: &Route) -> std::fmt::Result {
     if let Some(timeout) = &route.timeout {
         writeln!(text, "  timeout {timeout}")?;
     }
-    if let Some(retries) = &route.retries {
+    if route.retries.as_ref().is_some_and(|it| it.attempts == 0) {
+        writeln!(text, "  no retries")?;
+    } else if let Some(retries) = &route.retries {
         writeln!(
             text,
             "  retries {} on {}",

@@ -196,7 +196,10 @@ impl Told<'_> {
                 let why = self.because(policy, rule);
                 say.push(format!("{title} would have to stop fitting{why}"));
             }
-            (Reason::NotAllowed, _) => say.extend(self.nearest()),
+            (Reason::NotAllowed, _) => {
+                say.extend(self.nearest());
+                passage.notes.extend(self.refused_at());
+            }
             (Reason::SeveralProviders, _) => {
                 say.push("CUSTOM policies would have to name one provider".into());
             }
@@ -219,13 +222,38 @@ impl Told<'_> {
         format!(" (it fits with {})", each.join("; "))
     }
 
+    /// Which of the two places refuses, where there are two.
+    fn refused_at(&self) -> Option<String> {
+        let (decisive, _) = self.verdict.decided_by?;
+        let is_for_service = authorize::is_for_service(decisive);
+        let mut others = self.verdict.considered.iter().map(|judged| judged.policy);
+        let is_both = others.any(|policy| {
+            policy.action == Action::Allow
+                && !policy.is_dry_run
+                && authorize::is_for_service(policy) != is_for_service
+        });
+        let (here, there) = match is_for_service {
+            true => ("service", "workload"),
+            false => ("workload", "service"),
+        };
+        is_both.then(|| {
+            format!(
+                "policies for the {here} refuse it; those for the {there} are asked apart, and both \
+                 have to allow it"
+            )
+        })
+    }
+
     /// The ALLOW rule that comes closest.
     fn nearest(&self) -> Option<String> {
-        let all = self.verdict.considered.iter();
-        let allows: Vec<&AuthorizationPolicy> = all
-            .map(|judged| judged.policy)
+        let all = self.verdict.considered.iter().map(|judged| judged.policy);
+        let mut allows: Vec<&AuthorizationPolicy> = all
             .filter(|policy| policy.action == Action::Allow && !policy.is_dry_run)
             .collect();
+        if let Some((decisive, _)) = self.verdict.decided_by {
+            let place = authorize::is_for_service(decisive);
+            allows.retain(|policy| authorize::is_for_service(policy) == place);
+        }
         let rules = allows.iter().flat_map(|policy| {
             let rules = self.checks(policy).into_iter().enumerate();
             rules.map(|(rule, checks)| (*policy, rule, least(&checks)))

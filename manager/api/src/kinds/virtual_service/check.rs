@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use super::VirtualService;
 use crate::{
-    Labels,
+    Labels, Severity,
     decode::Reading,
     kinds::visibility,
     path::At,
@@ -68,7 +68,8 @@ fn covered(service: &VirtualService, list: At<'_>, cx: &mut Reading<'_>) {
                     "prefix {prefix} is not used: http[{rule}].match[{earlier_index}] takes all that \
                      begins with {earlier}"
                 );
-                cx.warn(matches.index(index), message);
+                let at = matches.index(index).into();
+                cx.find(Severity::Warning, "covered-match", at, message);
             }
             if one.is_prefix_alone() && &**prefix != "/" {
                 taken.push((prefix, rule, index));
