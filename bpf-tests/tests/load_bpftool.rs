@@ -55,7 +55,7 @@ fn bpftool_loads_every_program_and_shows_named_fields() {
     let loaded = std::fs::read_dir(&programs).unwrap().count();
     assert_eq!(
         loaded, 14,
-        "nine cgroup hooks, two of tc, sk_lookup, one iterator"
+        "nine cgroup hooks, two of tc, two of sk_lookup, one iterator"
     );
     for name in weft_abi::names::maps::ALL {
         assert!(Path::new(&maps).join(name).exists(), "{name}");

@@ -2,7 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's set-up may panic")]
 
-use std::{io::ErrorKind, net::SocketAddr, path::Path};
+use std::{
+    io::{ErrorKind, Read},
+    net::{SocketAddr, TcpStream},
+    path::Path,
+};
 
 use bpf_tests::{
     MeshScene,
@@ -19,6 +23,13 @@ fn lines_of(log: &Path, workload: &str) -> Vec<Value> {
     lines
         .filter(|line: &Value| line["dst.workload"] == workload)
         .collect()
+}
+
+/// Five bytes to the server, eight back.
+fn talk(mut stream: TcpStream) {
+    let mut greeting = [0; 3];
+    stream.read_exact(&mut greeting).unwrap();
+    client::round_trip(&mut stream, b"hello").unwrap();
 }
 
 #[test]
@@ -38,8 +49,8 @@ fn the_access_log_has_what_the_kernel_carried_and_what_the_proxy_did() {
         let options = options.argument("--log").argument("json");
         options.argument("--access-log").argument(&path)
     });
-    let _servers =
-        [&scene.web, &scene.near].map(|pod| Echo::start(&pod.inside(), pod.at(PORT), "").unwrap());
+    let _servers = [&scene.web, &scene.near]
+        .map(|pod| Echo::start(&pod.inside(), pod.at(PORT), "hi").unwrap());
     // From outside of the mesh, and from the node itself.
     let outside = [
         (scene.outsider.inside(), "outsider"),
@@ -47,7 +58,7 @@ fn the_access_log_has_what_the_kernel_carried_and_what_the_proxy_did() {
     ];
     for (from, _) in &outside {
         let stream = from.run(|| client::connect(scene.web.at(PORT), PATIENCE));
-        client::round_trip(&mut stream.unwrap(), b"hello").unwrap();
+        talk(stream.unwrap());
     }
     wait_for("lines of what was accepted", || {
         lines_of(&logs[1], "web").len() == outside.len()
@@ -60,14 +71,14 @@ fn the_access_log_has_what_the_kernel_carried_and_what_the_proxy_did() {
         assert!(line.get("src.identity").is_none(), "{line}");
         assert_eq!(
             (&line["bytes_sent"], &line["bytes_recv"]),
-            (&5.into(), &5.into()),
+            (&8.into(), &5.into()),
             "{line}"
         );
     }
     scene.strict();
     for to in [vip(1), vip(2)] {
         let stream = scene.client.inside().run(|| client::connect(to, PATIENCE));
-        client::round_trip(&mut stream.unwrap(), b"hello").unwrap();
+        talk(stream.unwrap());
     }
     wait_for("lines of both connections", || {
         !lines_of(&logs[0], "near").is_empty() && !lines_of(&logs[0], "web").is_empty()
@@ -87,7 +98,7 @@ fn the_access_log_has_what_the_kernel_carried_and_what_the_proxy_did() {
     }
     assert_eq!(
         (&line["bytes_sent"], &line["bytes_recv"]),
-        (&5.into(), &5.into()),
+        (&5.into(), &8.into()),
         "{line}"
     );
     assert!(line.get("dst.hbone_addr").is_none(), "{line}");

@@ -104,6 +104,15 @@ pub(crate) fn is_loopback(address: &Address) -> bool {
     (a | b) == 0 && (v4 || v6)
 }
 
+/// Whether a connect to it stays in the namespace: loopback, or no address at all, which Linux takes
+/// for loopback.
+#[inline(always)]
+pub(crate) fn is_own(address: &Address) -> bool {
+    let [a, b, c, d] = address.words();
+    let is_none = (a | b | d) == 0 && (c == 0 || c == Address::V4_MARK);
+    is_none || is_loopback(address)
+}
+
 /// The socket's own address; zero in its last word while it has none.
 #[inline(always)]
 fn bound(ctx: &SockAddrContext, family: Family) -> Address {

@@ -47,7 +47,7 @@ fn connect(ctx: &SockAddrContext, family: Family) -> i32 {
         if is_proxy(ctx) {
             return 1;
         }
-        if enrolment.flags & Enrolment::READY == 0 && !address::is_loopback(&vip) {
+        if enrolment.flags & Enrolment::READY == 0 && !address::is_own(&vip) {
             return unready(ctx, family, &key, netns, enrolment);
         }
     }

@@ -61,6 +61,7 @@ fn render(report: &AuthorizationReport) -> String {
             "would be refused, as no rule in dry-run allowed them",
             &report.dry_run_unmatched,
         ),
+        ("decided by further rules", &report.uncounted),
     ] {
         let Decided { kernel, proxy } = decided;
         if kernel + proxy > 0 {
@@ -99,6 +100,7 @@ mod tests {
             ],
             unmatched: decided(2, 1),
             dry_run_unmatched: decided(0, 0),
+            uncounted: decided(0, 7),
         };
         let text = "\
 NAMESPACE  NAME     ACTION           RULE  KERNEL  PROXY  WORKLOADS
@@ -106,6 +108,7 @@ shop       clients  ALLOW               0      12      0  shop/near,shop/web
 shop       clients  ALLOW               1       0      3  shop/near,shop/web
 shop       nobody   ALLOW (dry-run)     -       -      -  shop/near,shop/web
 refused, as no rule allowed them: 2 in the kernel, 1 by the proxy
+decided by further rules: 0 in the kernel, 7 by the proxy
 ";
         assert_eq!(render(&report), text);
     }

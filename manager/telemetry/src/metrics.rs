@@ -118,12 +118,13 @@ impl Metrics {
         }
     }
 
-    /// What each rule of policy decided, as far as it was taken in.
-    pub fn rule_totals(&self) -> Vec<(RuleName, Hop, u64)> {
+    /// What each rule of policy decided, as far as it was taken in; without a name those beyond the
+    /// limit.
+    pub fn rule_totals(&self) -> Vec<(Option<RuleName>, Hop, u64)> {
         let rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
         let totals = rules.totals();
         totals
-            .map(|(name, hop, total)| (name.clone(), hop, total))
+            .map(|(name, hop, total)| (name.cloned(), hop, total))
             .collect()
     }
 

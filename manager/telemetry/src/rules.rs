@@ -127,14 +127,12 @@ impl RuleTotals {
         self.series.entry(series).or_default()
     }
 
-    /// What each rule decided, while it is within the limit.
-    pub fn totals(&self) -> impl Iterator<Item = (&RuleName, Hop, u64)> {
-        self.series
-            .iter()
-            .filter_map(|(series, total)| match series {
-                Series::Known(name, hop) => Some((name, *hop, *total)),
-                Series::Other(..) => None,
-            })
+    /// What each rule decided; without a name those beyond the limit.
+    pub fn totals(&self) -> impl Iterator<Item = (Option<&RuleName>, Hop, u64)> {
+        self.series.iter().map(|(series, total)| match series {
+            Series::Known(name, hop) => (Some(name), *hop, *total),
+            Series::Other(_, hop) => (None, *hop, *total),
+        })
     }
 
     /// Values of the labels of [`crate::family::POLICY_HITS`] with the total, ordered.

@@ -64,6 +64,8 @@ pub struct AuthorizationReport {
     pub unmatched: Decided,
     /// The same of policies in dry-run: these connections were not refused.
     pub dry_run_unmatched: Decided,
+    /// What rules decided that are too many to be counted one by one.
+    pub uncounted: Decided,
 }
 
 /// A policy that holds for workloads enrolled on this node.

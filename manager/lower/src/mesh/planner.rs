@@ -119,6 +119,12 @@ impl MeshPlanner {
         self.image.peers.get(&Address::from(address))
     }
 
+    /// What `PEERS` holds for the addresses of the workload in a network namespace.
+    pub fn peers_in(&self, netns: u64) -> impl Iterator<Item = &Peer> {
+        let peers = self.image.peers.values();
+        peers.filter(move |peer| peer.flags & Peer::HERE != 0 && peer.netns == netns)
+    }
+
     /// What `ENROLLED` holds for a network namespace.
     pub fn enrolment(&self, netns: u64) -> Option<&Enrolment> {
         self.image.enrolled.get(&netns)

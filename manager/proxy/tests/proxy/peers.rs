@@ -212,7 +212,7 @@ fn idle_connections_between_proxies_are_closed() {
 }
 
 #[test]
-fn new_keys_of_a_peer_are_taken_and_answered_with_new_ones() {
+fn new_keys_of_a_peer_are_taken() {
     let address = echo();
     let mesh = Mesh::new(settings(1)).to(address);
     let mut tls = raw(&mesh);

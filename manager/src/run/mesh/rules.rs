@@ -41,20 +41,20 @@ impl MeshSide {
 
 impl MeshSide {
     /// What `weft policies` shows.
-    pub(crate) fn authorization(&self, totals: &[(RuleName, Hop, u64)]) -> AuthorizationReport {
+    pub(crate) fn authorization(
+        &self,
+        totals: &[(Option<RuleName>, Hop, u64)],
+    ) -> AuthorizationReport {
         let mut policies: BTreeMap<PolicyName, PolicyInForce> = BTreeMap::new();
-        for carried in self.carried.values() {
-            let sets = carried.addresses.iter();
-            let sets: BTreeSet<u32> = sets
-                .filter_map(|at| self.planner.peer(*at))
-                .map(|peer| peer.set)
-                .collect();
+        for one in self.enrolments.open() {
+            let peers = self.planner.peers_in(one.cookie);
+            let sets: BTreeSet<u32> = peers.map(|peer| peer.set).collect();
             let tables = sets.iter().filter_map(|set| self.planner.tables(*set));
             for policy in tables.flat_map(|tables| tables.policies()) {
                 let held = policies
                     .entry(name(&policy.author.name))
                     .or_insert_with(|| in_force(policy));
-                let workload = carried.enrolled.claim.name.to_string();
+                let workload = one.claim.name.to_string();
                 if held.workloads.last() != Some(&workload) {
                     held.workloads.push(workload);
                 }
@@ -62,12 +62,18 @@ impl MeshSide {
         }
         let mut report = AuthorizationReport::default();
         for (name, hop, total) in totals {
-            let decided = match &name.rule {
-                Some((policy, rule)) => policies
+            let decided = match name {
+                Some(RuleName {
+                    rule: Some((policy, rule)),
+                    action,
+                }) => policies
                     .get_mut(policy)
+                    // What it decided before it was edited is not what it says now.
+                    .filter(|held| action_of(held) == *action)
                     .and_then(|held| held.rules.get_mut(*rule)),
-                None if name.action == DRY_RUN_DENY => Some(&mut report.dry_run_unmatched),
-                None => Some(&mut report.unmatched),
+                Some(name) if name.action == DRY_RUN_DENY => Some(&mut report.dry_run_unmatched),
+                Some(_) => Some(&mut report.unmatched),
+                None => Some(&mut report.uncounted),
             };
             match (decided, hop) {
                 (Some(decided), Hop::Kernel) => decided.kernel += total,
@@ -83,6 +89,17 @@ impl MeshSide {
     }
 }
 
+/// By which action its rules are counted.
+fn action_of(policy: &PolicyInForce) -> &'static str {
+    match (policy.action.as_str(), policy.dry_run) {
+        ("DENY", false) => "deny",
+        ("DENY", true) => DRY_RUN_DENY,
+        ("ALLOW", false) => "allow",
+        ("ALLOW", true) => DRY_RUN_ALLOW,
+        _ => "audit",
+    }
+}
+
 fn in_force(policy: &AuthorizationPolicy) -> PolicyInForce {
     PolicyInForce {
         origin: (&policy.author.origin).into(),
@@ -94,6 +111,7 @@ fn in_force(policy: &AuthorizationPolicy) -> PolicyInForce {
 }
 
 const DRY_RUN_DENY: &str = "dry_run_deny";
+const DRY_RUN_ALLOW: &str = "dry_run_allow";
 
 fn rule(tables: &RuleTables, clause: u32) -> RuleName {
     match tables.provenance(clause) {
@@ -104,7 +122,7 @@ fn rule(tables: &RuleTables, clause: u32) -> RuleName {
                 Bank::Allow => "allow",
                 Bank::Audit => "audit",
                 Bank::DryDeny => DRY_RUN_DENY,
-                Bank::DryAllow => "dry_run_allow",
+                Bank::DryAllow => DRY_RUN_ALLOW,
             },
         },
         None => RuleName {
