@@ -254,10 +254,7 @@ fn a_peer_that_is_silent_is_asked_and_given_up_when_it_does_not_answer() {
     tls.write_all(&request(1, &address.to_string())).unwrap();
     let (mut reader, mut buffer, mut asked) = (Reader::new(1 << 24, 1 << 20), [0; 16_384], 0);
     // Answers twice, and then never again.
-    loop {
-        let Ok(count @ 1..) = tls.read(&mut buffer) else {
-            break;
-        };
+    while let Ok(count @ 1..) = tls.read(&mut buffer) {
         let mut input = &buffer[..count];
         while let Some(frame) = reader.next(&mut input).unwrap() {
             if let Frame::Ping {
