@@ -2,9 +2,10 @@
 //!
 //! Reading order: [`maps`] declares every map; [`balance`] is the one way to a backend, [`capture`]
 //! the way to the proxy, [`limits`] what a client may open; [`connect`], [`datagrams`] and
-//! [`peername`] are the socket address hooks; [`sockops`] follows TCP connections and has [`attest`]
-//! write down their clients, and [`access`] tell of what was accepted; [`sk_lookup`] lets them in; [`iterate`] visits live sockets; [`uplink`]
-//! is tc, for packets no socket hook sees. [`atomic`] is the only place that touches intrinsics.
+//! [`peername`] are the socket address hooks; [`sockops`] follows TCP connections, has [`attest`]
+//! write down their clients, and [`access`] tell of what was accepted; [`sk_lookup`] lets them in;
+//! [`iterate`] visits live sockets; [`uplink`] is tc, for packets no socket hook sees. [`atomic`] is
+//! the only place that touches intrinsics.
 
 #![no_std]
 #![no_main]
