@@ -33,7 +33,7 @@ pub(crate) struct MeshArgs {
     pub(crate) hold: Option<u64>,
 
     /// Write a line for each connection that an enrolled workload opens or accepts, also those that
-    /// the proxy refuses, to this file; `-` is standard output
+    /// are refused, to this file; `-` is standard output
     #[arg(long, value_name = "FILE")]
     pub(crate) access_log: Option<PathBuf>,
 }
