@@ -2,10 +2,10 @@
 //! reads their maps, listens to their events. It decides nothing about policy: what to write comes
 //! as [`weft_lower::MapOp`]s.
 //!
-//! Reading order: [`plane`] (load, attach), [`mod@enrol`] (network namespaces), [`hold`]
-//! (who waits), [`apply`] and [`maps`] (what is in the maps), [`pinned`] (the same without a manager), [`events`], [`iterate`], [`sockets`], [`mod@uninstall`];
-//! below them [`pins`] (layout of the pin directory), [`cgroup`], [`lock`], [`features`], [`btf`]
-//! and the raw system call.
+//! Reading order: [`plane`] (load, attach), [`mod@enrol`] (network namespaces), [`hold`] (who waits),
+//! [`apply`] and [`maps`] (what is in the maps), [`pinned`] (the same without a manager), [`events`],
+//! [`iterate`], [`sockets`], [`mod@uninstall`]; below them [`pins`] (layout of the pin directory),
+//! [`cgroup`], [`lock`], [`features`], [`btf`] and the raw system call.
 
 pub mod plane;
 

@@ -97,6 +97,11 @@ pub enum Error {
     /// There are as many connections as may be.
     #[error("too many connections; raise max_connections")]
     TooMany,
+    /// As many connections of the workload as may wait already do.
+    #[error(
+        "too many connections of the workload wait already; is its Pod or WorkloadEntry written?"
+    )]
+    TooManyWait,
     /// The proxy is going away, or the workload is.
     #[error("the workload leaves the mesh")]
     Leaving,

@@ -66,7 +66,7 @@ impl Rooms {
         for socket in listeners {
             let (worker, room) = (worker.clone(), room.clone());
             let listening = room.clone();
-            let task = listener::accept(socket, move |fd, peer| {
+            let task = listener::accept(key, socket, move |fd, peer| {
                 spawn_local(client(worker.clone(), room.clone(), fd, peer));
             });
             let task = spawn_local(task).abort_handle();
@@ -119,7 +119,7 @@ impl Room {
 
     async fn wait(&self, after: Duration) -> Result<(), Error> {
         if self.waiting.get() >= WAITING {
-            return Err(Error::TooMany);
+            return Err(Error::TooManyWait);
         }
         self.waiting.set(self.waiting.get() + 1);
         let mut stage = self.stage.subscribe();

@@ -10,8 +10,8 @@ use tokio::io::{Interest, unix::AsyncFd};
 
 use crate::socket::address;
 
-/// Accepts until its task is aborted.
-pub(crate) async fn accept(socket: OwnedFd, take: impl Fn(OwnedFd, SocketAddr)) {
+/// Accepts for the workload `key` until its task is aborted.
+pub(crate) async fn accept(key: u64, socket: OwnedFd, take: impl Fn(OwnedFd, SocketAddr)) {
     /// Connections before other tasks get their turn.
     const TURNS: usize = 16;
     #[expect(
@@ -20,7 +20,7 @@ pub(crate) async fn accept(socket: OwnedFd, take: impl Fn(OwnedFd, SocketAddr)) 
     )]
     let socket = match AsyncFd::with_interest(socket, Interest::READABLE) {
         Ok(socket) => socket,
-        Err(error) => return tracing::error!(%error, "cannot listen"),
+        Err(error) => return tracing::error!(key, %error, "cannot listen"),
     };
     loop {
         let Ok(mut guard) = socket.readable().await else {
@@ -43,7 +43,7 @@ pub(crate) async fn accept(socket: OwnedFd, take: impl Fn(OwnedFd, SocketAddr)) 
                 // The client gave up, or there was an error on its way here (accept(2)).
                 Ok(_) | Err(Errno::CONNABORTED | Errno::INTR | Errno::PROTO | Errno::NETDOWN) => {}
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept; trying again");
+                    tracing::warn!(key, %error, "cannot accept; trying again");
                     tokio::time::sleep(Duration::from_millis(100)).await;
                     break;
                 }

@@ -169,7 +169,7 @@ impl Worker {
             let accept = |direction, socket| {
                 let worker = self.clone();
                 let take = move |fd, peer| worker.dispatch(key, direction, fd, peer);
-                spawn_local(listener::accept(socket, take)).abort_handle()
+                spawn_local(listener::accept(key, socket, take)).abort_handle()
             };
             for socket in listeners.outbound {
                 member.listens(accept(Direction::Outbound, socket));

@@ -145,4 +145,6 @@ pub(crate) fn date(time: SystemTime) -> String {
 }
 
 #[cfg(test)]
+pub(crate) mod scratch;
+#[cfg(test)]
 mod tests;

@@ -4,27 +4,14 @@ use clap::Parser as _;
 use weft_identity::{Csr, SigningRequest, SpiffeId};
 
 use super::*;
-use crate::args::{Cli, Command, ca::CaCommand};
+use crate::{
+    args::{Cli, Command, ca::CaCommand},
+    run::ca::scratch::Scratch as Town,
+};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// A folder with an authority; removed at the end.
-struct Town {
-    dir: PathBuf,
-    authority: Authority,
-}
-
 impl Town {
-    fn new(name: &str) -> Self {
-        let dir = std::env::temp_dir().join(format!("weft-revoke-{name}-{}", std::process::id()));
-        drop(fs::remove_dir_all(&dir));
-        let now = SystemTime::now();
-        let serial = store::serial().expect("serial");
-        let authority = Authority::create("mesh.a", 10 * DAY, now, serial).expect("authority");
-        store::create(&dir, &authority).expect("files");
-        Self { dir, authority }
-    }
-
     /// The file of a certificate signed here, and its serial number.
     fn leaf(&self, name: &str) -> (PathBuf, String) {
         let id = SpiffeId::new("mesh.a", "shop", name).expect("id");
@@ -58,12 +45,6 @@ impl Town {
 
     fn file(&self) -> PathBuf {
         self.dir.join(own_list::FILE)
-    }
-}
-
-impl Drop for Town {
-    fn drop(&mut self) {
-        drop(fs::remove_dir_all(&self.dir));
     }
 }
 

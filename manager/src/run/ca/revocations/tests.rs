@@ -1,31 +1,16 @@
-use weft_identity::{Authority, RevocationReason, Revoked};
+use weft_identity::{RevocationReason, Revoked};
 use weft_model::Severity;
 
 use super::*;
 use crate::run::ca::{
     own_list::{FILE, OwnList},
+    scratch::Scratch as Town,
     store::{self, Office},
 };
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// A folder with an authority; removed at the end.
-struct Town {
-    dir: PathBuf,
-    authority: Authority,
-}
-
 impl Town {
-    fn new(name: &str) -> Self {
-        let dir = std::env::temp_dir().join(format!("weft-crl-{name}-{}", std::process::id()));
-        drop(fs::remove_dir_all(&dir));
-        let serial = store::serial().expect("serial");
-        let now = SystemTime::now();
-        let authority = Authority::create("mesh.a", 9 * DAY, now, serial).expect("authority");
-        store::create(&dir, &authority).expect("files");
-        Self { dir, authority }
-    }
-
     fn list(&self, life: Duration) -> String {
         let now = SystemTime::now();
         let list = self.authority.revoke(&[], &[], now, now + life);
@@ -38,12 +23,6 @@ impl Town {
 
     fn known(&self) -> Vec<CertificateDer<'static>> {
         vec![self.authority.certificate().clone()]
-    }
-}
-
-impl Drop for Town {
-    fn drop(&mut self) {
-        drop(fs::remove_dir_all(&self.dir));
     }
 }
 
